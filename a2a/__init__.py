@@ -1,0 +1,27 @@
+"""The A2A protocol: types, errors, client and server. Knows nothing of Parley."""
+
+from a2a.agent import Agent
+from a2a.skill import (
+    AuthRequired,
+    InputRequired,
+    Progress,
+    Rejected,
+    Request,
+    SkillFailed,
+)
+from a2a.types import Artifact, Message, Part, Task, TaskState
+
+__all__ = [
+    "Agent",
+    "Artifact",
+    "AuthRequired",
+    "InputRequired",
+    "Message",
+    "Part",
+    "Progress",
+    "Rejected",
+    "Request",
+    "SkillFailed",
+    "Task",
+    "TaskState",
+]

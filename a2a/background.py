@@ -1,0 +1,35 @@
+"""Loops that a process needs to be alive: named, stopped with it, and never dead in silence."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def background_loop(loop: Coroutine[None, None, None], *, name: str) -> AsyncIterator[None]:
+    """Run `loop` beside the body and cancel it afterwards. Should it end by itself, the process is told to
+    terminate: a server without its loops looks healthy and does nothing."""
+
+    async def supervised() -> None:
+        try:
+            await loop
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("loop.died", loop=name)
+        else:
+            log.error("loop.ended", loop=name)
+        signal.raise_signal(signal.SIGTERM)
+
+    task = asyncio.create_task(supervised(), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
