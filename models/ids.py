@@ -1,0 +1,15 @@
+"""Identifiers: opaque strings whose prefix says what they name, a UUIDv7 inside so that they sort by time."""
+
+import secrets
+import time
+from uuid import UUID
+
+
+def new_id(prefix: str) -> str:
+    """For example `task_019a...`: 48 bits of milliseconds, 12 of their fraction, the rest random
+    (RFC 9562, version 7, method 3), so that ids made one after the other sort in that order."""
+    milliseconds, rest_ns = divmod(time.time_ns(), 1_000_000)
+    value = (milliseconds & (1 << 48) - 1) << 80
+    value |= 0x7 << 76 | (rest_ns * 4096 // 1_000_000) << 64
+    value |= 0x2 << 62 | secrets.randbits(62)
+    return f"{prefix}_{UUID(int=value).hex}"

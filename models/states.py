@@ -1,0 +1,54 @@
+"""The closed sets of words that columns hold; the CHECK constraints are made from them."""
+
+from enum import StrEnum
+
+
+class TaskStatus(StrEnum):
+    PENDING = "pending"
+    PLANNING = "planning"
+    AWAITING_APPROVAL = "awaiting_approval"
+    EXECUTING = "executing"
+    INPUT_REQUIRED = "input_required"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELED)
+
+
+class StepStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    INPUT_REQUIRED = "input_required"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELED = "canceled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self not in (StepStatus.PENDING, StepStatus.RUNNING, StepStatus.INPUT_REQUIRED)
+
+
+class HealthState(StrEnum):
+    QUARANTINED = "quarantined"
+    UP = "up"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    DRAINING = "draining"
+
+
+class Evidence(StrEnum):
+    """What a row of `health_checks` was seen by."""
+
+    REGISTRATION = "registration"
+    HEARTBEAT = "heartbeat"
+    PROBE = "probe"
+    CALL = "call"
+
+
+class Speaker(StrEnum):
+    USER = "user"
+    AGENT = "agent"
