@@ -1,0 +1,1 @@
+"""Request in plain words -> plan. Pure code: no await, clock, database or I/O."""
