@@ -1,0 +1,110 @@
+"""The registry over REST."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import Connection
+
+from coordinator.api import schemas, views
+from coordinator.api.errors_doc import PROBLEMS, problems
+from coordinator.api.services import Services, Use
+from coordinator.health.record import record_heartbeat
+from coordinator.planner.match import SkillIndex
+from coordinator.registry.membership import LEASE_INTERVALS
+from coordinator.registry.registration import register
+from coordinator.registry.store import find_agent, health_history, list_agents, remove_agent
+from models.states import HealthState
+
+router = APIRouter(prefix="/api/agents", tags=["agents"], responses=PROBLEMS)
+
+
+@router.post("", status_code=201, summary="Register an agent")
+async def register_agent(body: schemas.RegisterIn, use: Use) -> schemas.AgentOut:
+    """Fetches the agent card itself and checks it. Registering a card URL again brings it up to date."""
+    agent_id = await register(use.database, use.http, body.card_url, use.now)
+    return await _agent(use, agent_id)
+
+
+@router.get("", summary="List agents")
+async def get_agents(use: Use, state: HealthState | None = None) -> schemas.AgentList:
+    found = await use.database.read(list_agents)
+    return schemas.AgentList(
+        agents=[views.agent(row, skills) for row, skills in found if state is None or row.health == state]
+    )
+
+
+@router.get("/search", summary="Find agents for a task in words")
+async def search_agents(
+    use: Use, q: Annotated[str, Query(min_length=1, max_length=2_000)]
+) -> schemas.SearchResult:
+    """The skills that fit, best first, with the words that matched. Empty where none fits well enough."""
+    index: SkillIndex = await use.planning.index()
+    states = {row.id: HealthState(row.health) for row, _ in await use.database.read(list_agents)}
+    return schemas.SearchResult(
+        query=q,
+        results=[
+            schemas.FoundAgent(
+                agent=schemas.AgentRef(id=found.agent_id, name=found.agent_name),
+                skill_id=found.skill_id,
+                score=found.score,
+                matched_terms=list(found.matched_terms),
+                status=views.agent_status(states[found.agent_id]),
+            )
+            for found in index.match(q)
+            if found.agent_id in states
+        ],
+    )
+
+
+@router.get("/{agent_id}", summary="One agent", responses=problems(404))
+async def get_agent(agent_id: str, use: Use) -> schemas.AgentOut:
+    return await _agent(use, agent_id)
+
+
+@router.delete("/{agent_id}", status_code=204, summary="Remove an agent", responses=problems(404))
+async def delete_agent(agent_id: str, use: Use) -> Response:
+    """It gets no further work; running steps go on."""
+    await use.database.write(partial(remove_agent, agent_id=agent_id, now=use.now()))
+    return Response(status_code=204)
+
+
+@router.get("/{agent_id}/health", summary="Health and its history", responses=problems(404))
+async def get_health(agent_id: str, use: Use) -> schemas.AgentHealth:
+    def query(connection: Connection) -> schemas.AgentHealth:
+        row, _ = find_agent(connection, agent_id)
+        history = [
+            schemas.HealthCheckOut(
+                evidence=check.evidence,
+                ok=check.ok,
+                detail=check.detail,
+                latency_ms=check.latency_ms,
+                state=check.health,
+                at=check.created_at,
+            )
+            for check in health_history(connection, agent_id)
+        ]
+        return schemas.AgentHealth(health=views.health(row), history=history)
+
+    return await use.database.read(query)
+
+
+@router.post("/{agent_id}/heartbeat", summary="Say that an agent lives", responses=problems(404))
+async def heartbeat(agent_id: str, body: schemas.HeartbeatIn, use: Use) -> schemas.HeartbeatOut:
+    """`known` is false where the agent has to register again."""
+    interval_s = use.settings.agents.heartbeat_interval_s
+    known = await use.database.write(
+        partial(
+            record_heartbeat,
+            agent_id=agent_id,
+            load={"running": body.running, "capacity": body.capacity},
+            lease_s=LEASE_INTERVALS * interval_s,
+            now=use.now(),
+        )
+    )
+    return schemas.HeartbeatOut(known=known, heartbeat_interval_s=interval_s)
+
+
+async def _agent(use: Services, agent_id: str) -> schemas.AgentOut:
+    row, skills = await use.database.read(partial(find_agent, agent_id=agent_id))
+    return views.agent(row, skills)

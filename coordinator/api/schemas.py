@@ -1,0 +1,367 @@
+"""The shapes of the REST API: what a caller sends and what it gets back."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+
+from a2a.types import Part, format_timestamp
+from coordinator.planner.plan import Requirement, Strategy
+from models.states import HealthState, StepStatus, TaskStatus
+
+MAX_DESCRIPTION_CHARS = 20_000
+
+
+def _plain_text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("say what is to be done")
+    if "\x00" in value:
+        raise ValueError("NUL characters are not text")
+    return value.strip()
+
+
+Utc = Annotated[datetime, PlainSerializer(format_timestamp, return_type=str, when_used="json")]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARS), AfterValidator(_plain_text)]
+Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so that a misspelt one is not lost in silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlannedStepIn(Body):
+    number: Annotated[int, Field(ge=1)]
+    instruction: Description
+    skill_id: Identifier
+    agent_id: Identifier | None = None
+    depends_on: list[int] = []
+    attachments: list[str] = []
+    requirement: Requirement = Requirement.required
+
+
+class PlanIn(Body):
+    steps: Annotated[list[PlannedStepIn], Field(min_length=1)]
+
+
+class TaskIn(Body):
+    """A task in plain words, with the files it is about and how to go about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"description": "Research how agents register with the coordinator and summarise it"},
+                {
+                    "description": "Analyse the attached data",
+                    "inputs": [
+                        {
+                            "text": "month,sales\n2025-01,10\n2025-02,12\n",
+                            "filename": "sales.csv",
+                            "mediaType": "text/csv",
+                        }
+                    ],
+                    "deadline_s": 60,
+                },
+            ]
+        }
+    )
+
+    description: Description
+    user_id: Identifier | None = None
+    session_id: Identifier | None = None
+    inputs: Annotated[list[Part], Field(max_length=20)] = []
+    strategy: Strategy = Strategy.auto
+    approval: Literal["none", "plan"] = "none"
+    plan: PlanIn | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None
+    dry_run: bool = False
+
+
+class CandidateOut(BaseModel):
+    agent_id: str
+    agent_name: str
+    skill_id: str
+    score: float
+    matched_terms: list[str]
+
+
+class PlannedStepOut(BaseModel):
+    number: int
+    instruction: str
+    skill_id: str
+    agent_id: str | None
+    depends_on: list[int]
+    attachments: list[str]
+    requirement: Requirement
+    candidates: list[CandidateOut]
+    reason: str
+
+
+class PlanOut(BaseModel):
+    """`planner` says who made it: "rules", or "request" for a plan that came with the task."""
+
+    planner: str
+    strategy: Strategy
+    steps: list[PlannedStepOut]
+    notes: list[str]
+
+
+class TaskAccepted(BaseModel):
+    task_id: str
+    session_id: str
+    status: TaskStatus
+    plan: PlanOut | None
+    created_at: Utc
+
+
+class DryRun(BaseModel):
+    plan: PlanOut
+
+
+class AgentRef(BaseModel):
+    id: str
+    name: str
+
+
+class ArtifactOut(BaseModel):
+    id: str
+    step_number: int | None
+    name: str
+    filename: str
+    media_type: str
+    size_bytes: int
+    url: str
+
+
+class Failure(BaseModel):
+    """`code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+
+
+class StepOut(BaseModel):
+    step_number: int
+    instruction: str
+    skill_id: str
+    status: StepStatus
+    requirement: Requirement
+    depends_on: list[int]
+    attachments: list[str]
+    agent: AgentRef | None
+    attempt: int
+    remote_task_id: str | None
+    may_have_run_twice: bool
+    waiting_for: str | None
+    question: str | None
+    output_data: dict[str, Any] | None
+    error: Failure | None
+    retry_at: Utc | None
+    started_at: Utc | None
+    completed_at: Utc | None
+
+
+class Source(BaseModel):
+    """What a [number] in the result's text points at; `passage` stands so in the source."""
+
+    number: int
+    step_number: int
+    source: str
+    title: str | None = None
+    locator: str | None = None
+    passage: str | None = None
+
+
+class ResultOut(BaseModel):
+    text: str
+    sources: list[Source]
+    artifacts: list[ArtifactOut]
+
+
+class Gap(BaseModel):
+    step_number: int | None
+    reason: str
+
+
+class TaskSummary(BaseModel):
+    id: str
+    session_id: str
+    user_id: str | None
+    description: str
+    status: TaskStatus
+    waiting_for: str | None
+    error: Failure | None
+    created_at: Utc
+    updated_at: Utc
+    deadline_at: Utc
+    completed_at: Utc | None
+
+
+class TaskOut(TaskSummary):
+    plan: PlanOut | None
+    steps: list[StepOut]
+    inputs: list[ArtifactOut]
+    result: ResultOut | None
+    gaps: list[Gap]
+
+
+class TaskPage(BaseModel):
+    """`next_cursor` is null on the last page."""
+
+    tasks: list[TaskSummary]
+    next_cursor: str | None
+
+
+class Why(BaseModel):
+    """One sentence and the facts behind it."""
+
+    sentence: str
+    status: TaskStatus
+    facts: dict[str, Any]
+
+
+class InputIn(Body):
+    """The answer to a question that a step asked."""
+
+    step_number: Annotated[int, Field(ge=1)] | None = None
+    parts: Annotated[list[Part], Field(min_length=1, max_length=20)]
+
+
+class RegisterIn(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"card_url": "http://127.0.0.1:8010"}]})
+
+    card_url: Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+class SkillOut(BaseModel):
+    id: str
+    name: str
+    description: str
+    tags: list[str]
+    examples: list[str]
+    input_modes: list[str]
+    output_modes: list[str]
+
+
+class HealthOut(BaseModel):
+    """`state` as the health state machine has it, since when and why."""
+
+    state: HealthState
+    reason: str
+    since: Utc
+    last_checked_at: Utc | None
+    last_heartbeat_at: Utc | None
+
+
+class AgentOut(BaseModel):
+    id: str
+    name: str
+    description: str
+    version: str
+    card_url: str
+    url: str
+    status: Literal["ACTIVE", "INACTIVE", "ERROR"]
+    health: HealthOut
+    skills: list[SkillOut]
+    load: dict[str, Any] | None
+    registered_at: Utc
+
+
+class AgentList(BaseModel):
+    agents: list[AgentOut]
+
+
+class FoundAgent(BaseModel):
+    agent: AgentRef
+    skill_id: str
+    score: float
+    matched_terms: list[str]
+    status: Literal["ACTIVE", "INACTIVE", "ERROR"]
+
+
+class SearchResult(BaseModel):
+    query: str
+    results: list[FoundAgent]
+
+
+class HealthCheckOut(BaseModel):
+    evidence: str
+    ok: bool
+    detail: str
+    latency_ms: float | None
+    state: HealthState
+    at: Utc
+
+
+class AgentHealth(BaseModel):
+    health: HealthOut
+    history: list[HealthCheckOut]
+
+
+class HeartbeatIn(Body):
+    running: Annotated[int, Field(ge=0)] = 0
+    capacity: Annotated[int, Field(gt=0)] = 1
+
+
+class HeartbeatOut(BaseModel):
+    known: bool
+    heartbeat_interval_s: float
+
+
+class SessionIn(Body):
+    user_id: Identifier | None = None
+
+
+class SessionOut(BaseModel):
+    id: str
+    user_id: str | None
+    created_at: Utc
+    updated_at: Utc
+
+
+class SessionPage(BaseModel):
+    sessions: list[SessionOut]
+    next_cursor: str | None
+
+
+class MessageIn(Body):
+    parts: Annotated[list[Part], Field(min_length=1, max_length=20)]
+
+
+class MessageOut(BaseModel):
+    id: str
+    task_id: str | None
+    speaker: Literal["user", "agent"]
+    parts: list[Part]
+    created_at: Utc
+
+
+class MessagePage(BaseModel):
+    """Oldest first; `next_cursor` is null on the last page."""
+
+    messages: list[MessageOut]
+    next_cursor: str | None
+
+
+class Live(BaseModel):
+    status: Literal["ok"]
+    version: str
+
+
+class Ready(BaseModel):
+    status: Literal["ready"]
+    database: Literal["ok"]
+    running_tasks: int
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is stable; `errors` names the fields where the request is at fault."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[dict[str, str]] | None = None

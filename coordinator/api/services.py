@@ -1,0 +1,35 @@
+"""What the routes work with, built once by the composition root and handed to each request."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import httpx
+from fastapi import Depends, Request
+
+from coordinator.clock import Now
+from coordinator.executor.events import Wakeups
+from coordinator.executor.intake import Intake
+from coordinator.executor.planning import Planning
+from coordinator.executor.worker import Worker
+from coordinator.settings import Settings
+from models.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    database: Database
+    http: httpx.AsyncClient
+    intake: Intake
+    planning: Planning
+    worker: Worker
+    news: Wakeups
+    settings: Settings
+    now: Now
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Use = Annotated[Services, Depends(_services)]

@@ -1,0 +1,69 @@
+"""Sessions and their messages."""
+
+from functools import partial
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Connection
+
+from coordinator.api import schemas, views
+from coordinator.api.errors_doc import PROBLEMS, problems
+from coordinator.api.paging import Cursor, Limit, next_cursor
+from coordinator.api.services import Use
+from coordinator.executor.queries import AnyRow
+from coordinator.memory.store import (
+    add_message,
+    create_session,
+    find_message,
+    find_session,
+    list_messages,
+    list_sessions,
+)
+from models.states import Speaker
+
+router = APIRouter(prefix="/api/sessions", tags=["sessions"], responses=PROBLEMS)
+
+
+@router.post("", status_code=201, summary="Start a session")
+async def post_session(body: schemas.SessionIn, use: Use) -> schemas.SessionOut:
+    def change(connection: Connection) -> AnyRow:
+        return find_session(connection, create_session(connection, body.user_id, use.now()))
+
+    return views.session(await use.database.write(change))
+
+
+@router.get("", summary="List sessions, newest first")
+async def get_sessions(
+    use: Use, user_id: str | None = Query(None), limit: Limit = 50, cursor: Cursor = None
+) -> schemas.SessionPage:
+    rows = await use.database.read(partial(list_sessions, user_id=user_id, before=cursor, limit=limit + 1))
+    return schemas.SessionPage(
+        sessions=[views.session(row) for row in rows[:limit]], next_cursor=next_cursor(rows, limit)
+    )
+
+
+@router.get("/{session_id}", summary="One session", responses=problems(404))
+async def get_session(session_id: str, use: Use) -> schemas.SessionOut:
+    return views.session(await use.database.read(partial(find_session, session_id=session_id)))
+
+
+@router.get("/{session_id}/messages", summary="What was said, oldest first", responses=problems(404))
+async def get_messages(
+    session_id: str, use: Use, limit: Limit = 50, cursor: Cursor = None
+) -> schemas.MessagePage:
+    rows = await use.database.read(
+        partial(list_messages, session_id=session_id, after=cursor, limit=limit + 1)
+    )
+    return schemas.MessagePage(
+        messages=[views.message(row) for row in rows[:limit]], next_cursor=next_cursor(rows, limit)
+    )
+
+
+@router.post("/{session_id}/messages", status_code=201, summary="Add a message", responses=problems(404))
+async def post_message(session_id: str, body: schemas.MessageIn, use: Use) -> schemas.MessageOut:
+    """Kept as context; it starts no task."""
+
+    def change(connection: Connection) -> AnyRow:
+        message_id = add_message(connection, session_id, Speaker.USER, body.parts, use.now())
+        return find_message(connection, message_id)
+
+    return views.message(await use.database.write(change))

@@ -1,0 +1,293 @@
+"""Tasks: create, list, look at, follow, act on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+
+from a2a.types import format_timestamp
+from coordinator.api import schemas, views
+from coordinator.api.errors_doc import PROBLEMS, problems
+from coordinator.api.paging import Cursor, Limit, next_cursor
+from coordinator.api.services import Services, Use
+from coordinator.api.task_body import read_task
+from coordinator.executor.artifacts import read_artifact
+from coordinator.executor.events import list_events
+from coordinator.executor.intake import NewTask
+from coordinator.executor.queries import AnyRow, TaskFilter, find_task, list_tasks, view_task
+from coordinator.executor.why import explain
+from coordinator.planner.plan import Plan, PlanStep
+from models.states import TaskStatus
+
+router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=PROBLEMS)
+
+MAX_WAIT_S = 300.0
+KEEP_ALIVE_S = 15.0
+EVENTS_AT_ONCE = 500
+# Shown inline a file from an agent could run scripts on our origin; as a download it cannot.
+DOWNLOAD_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
+
+_TASK_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": schemas.TaskIn.model_json_schema(ref_template="#/components/schemas/{model}")
+            },
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["description"],
+                    "properties": {
+                        "description": {"type": "string"},
+                        "session_id": {"type": "string"},
+                        "user_id": {"type": "string"},
+                        "deadline_s": {"type": "number"},
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Create a task",
+    response_model=schemas.TaskAccepted,
+    responses={200: {"model": schemas.DryRun, "description": "The plan of a dry run"}, **problems(413, 415)},
+    openapi_extra=_TASK_BODY,
+)
+async def create_task(
+    request: Request,
+    use: Use,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    prefer: Annotated[
+        str | None, Header(description="wait=N: answer after the task has ended, or N seconds")
+    ] = None,
+) -> schemas.TaskAccepted | Response:
+    """The task is durably accepted once this returns. Send JSON, or a form with `description` and `files`."""
+    body = await read_task(request, max_bytes=use.settings.tasks.max_upload_bytes)
+    wanted = _new_task(body)
+    if body.dry_run:
+        plan = await use.intake.preview(wanted)
+        shown = schemas.DryRun(plan=schemas.PlanOut.model_validate(plan.to_json()))
+        return Response(shown.model_dump_json(), media_type="application/json")
+    task_id = await use.intake.create(wanted, idempotency_key=idempotency_key)
+    wait_s = _wait_s(prefer)
+    if wait_s is not None:
+        await _until_rest(use, task_id, wait_s)
+        response.headers["Preference-Applied"] = f"wait={wait_s:g}"
+    row = await use.database.read(partial(find_task, task_id=task_id))
+    response.headers["Location"] = f"/api/tasks/{task_id}"
+    return schemas.TaskAccepted(
+        task_id=row.id,
+        session_id=row.session_id,
+        status=row.status,
+        plan=row.plan,
+        created_at=row.created_at,
+    )
+
+
+def _new_task(body: schemas.TaskIn) -> NewTask:
+    plan = None
+    if body.plan is not None:
+        steps = tuple(
+            PlanStep(
+                number=step.number,
+                instruction=step.instruction,
+                skill_id=step.skill_id,
+                agent_id=step.agent_id,
+                depends_on=tuple(step.depends_on),
+                attachments=tuple(step.attachments),
+                requirement=step.requirement,
+                reason="given with the task",
+            )
+            for step in body.plan.steps
+        )
+        plan = Plan(planner="request", strategy=body.strategy, steps=steps)
+    return NewTask(
+        description=body.description,
+        inputs=tuple(body.inputs),
+        user_id=body.user_id,
+        session_id=body.session_id,
+        strategy=body.strategy,
+        approval=body.approval,
+        plan=plan,
+        deadline_s=body.deadline_s,
+    )
+
+
+def _wait_s(prefer: str | None) -> float | None:
+    """RFC 7240 `wait=N`; what cannot be read is no preference."""
+    for preference in (prefer or "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name.strip().lower() == "wait" and value.strip().isdigit():
+            return min(float(value), MAX_WAIT_S)
+    return None
+
+
+async def _until_rest(use: Services, task_id: str, wait_s: float) -> None:
+    try:
+        async with asyncio.timeout(wait_s):
+            with use.news.listening(task_id) as news:
+                while not _is_at_rest(await use.database.read(partial(find_task, task_id=task_id))):
+                    await _next_news(news)
+    except TimeoutError:
+        return
+
+
+def _is_at_rest(row: AnyRow) -> bool:
+    status = TaskStatus(row.status)
+    return status.is_terminal or status in (TaskStatus.AWAITING_APPROVAL, TaskStatus.INPUT_REQUIRED)
+
+
+async def _next_news(news: asyncio.Event) -> None:
+    """Until something happened, or long enough that another process may have done it."""
+    try:
+        async with asyncio.timeout(1.0):
+            await news.wait()
+    except TimeoutError:
+        return
+    news.clear()
+
+
+@router.get("", summary="List tasks, newest first")
+async def get_tasks(
+    use: Use,
+    status: TaskStatus | None = None,
+    agent_id: Annotated[str | None, Query(description="Only tasks with a step done by this agent")] = None,
+    session_id: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> schemas.TaskPage:
+    wanted = TaskFilter(
+        status=status,
+        agent_id=agent_id,
+        session_id=session_id,
+        created_after=_aware(created_after),
+        created_before=_aware(created_before),
+        before=cursor,
+    )
+    rows = await use.database.read(partial(list_tasks, wanted=wanted, limit=limit + 1))
+    return schemas.TaskPage(
+        tasks=[views.task_summary(row) for row in rows[:limit]], next_cursor=next_cursor(rows, limit)
+    )
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    """A time without an offset is taken as UTC."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+@router.get("/{task_id}", summary="One task with its steps and result", responses=problems(404))
+async def get_task(task_id: str, use: Use) -> schemas.TaskOut:
+    return views.task(await use.database.read(partial(view_task, task_id=task_id)))
+
+
+@router.get("/{task_id}/why", summary="Why the task is where it is", responses=problems(404))
+async def get_why(task_id: str, use: Use) -> schemas.Why:
+    view = await use.database.read(partial(view_task, task_id=task_id))
+    reason = explain(view, use.now())
+    return schemas.Why(sentence=reason.sentence, status=view.task.status, facts=reason.facts)
+
+
+@router.post("/{task_id}/cancel", status_code=202, summary="Cancel a task", responses=problems(404, 409))
+async def cancel_task(task_id: str, use: Use) -> schemas.TaskSummary:
+    """Its running steps are canceled at their agents; the events say what each agent answered."""
+    await use.intake.cancel(task_id)
+    return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
+
+
+@router.post("/{task_id}/approve", status_code=202, summary="Approve a plan", responses=problems(404, 409))
+async def approve_task(task_id: str, use: Use) -> schemas.TaskSummary:
+    await use.intake.approve(task_id)
+    return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
+
+
+@router.post("/{task_id}/input", status_code=202, summary="Answer a step", responses=problems(404, 409))
+async def give_input(task_id: str, body: schemas.InputIn, use: Use) -> schemas.TaskSummary:
+    """The answer goes to the agent that asked, as the next message of the same remote task."""
+    await use.intake.answer(task_id, body.step_number, body.parts)
+    return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
+
+
+@router.get("/{task_id}/artifacts/{artifact_id}", summary="Download", responses=problems(404))
+async def get_artifact(task_id: str, artifact_id: str, use: Use) -> Response:
+    """The bytes of one file, text or data part."""
+    await use.database.read(partial(find_task, task_id=task_id))
+    stored = await use.database.read(partial(read_artifact, task_id=task_id, artifact_id=artifact_id))
+    disposition = f"attachment; filename*=UTF-8''{quote(stored.filename)}"
+    headers = {"Content-Disposition": disposition, **DOWNLOAD_HEADERS}
+    media_type = stored.media_type if stored.media_type.isascii() else "application/octet-stream"
+    return Response(stored.content(), media_type=media_type, headers=headers)
+
+
+@router.get(
+    "/{task_id}/events",
+    summary="Follow a task (SSE)",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, **problems(404)},
+)
+async def get_events(
+    task_id: str,
+    use: Use,
+    last_event_id: Annotated[int, Header(ge=0, description="Resume after this event")] = 0,
+) -> StreamingResponse:
+    """Every event from the first, or from the one after `Last-Event-ID`; ends after the task's last."""
+    await use.database.read(partial(find_task, task_id=task_id))
+    return StreamingResponse(
+        _event_frames(use, task_id, last_event_id),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _event_frames(use: Services, task_id: str, after: int) -> AsyncIterator[bytes]:
+    quiet_s = 0.0
+    with use.news.listening(task_id) as news:
+        while True:
+            # Status first: what ended before this look has all its events in the next one.
+            task = await use.database.read(partial(find_task, task_id=task_id))
+            rows = await use.database.read(
+                partial(list_events, task_id=task_id, after=after, limit=EVENTS_AT_ONCE)
+            )
+            for row in rows:
+                after = row.number
+                yield _frame(row)
+            if rows:
+                quiet_s = 0.0
+                continue
+            if TaskStatus(task.status).is_terminal:
+                return
+            await _next_news(news)
+            quiet_s += 1.0
+            if quiet_s >= KEEP_ALIVE_S:
+                quiet_s = 0.0
+                yield b": still here\n\n"
+
+
+def _frame(row: AnyRow) -> bytes:
+    body = to_json(
+        {
+            "number": row.number,
+            "kind": row.kind,
+            "data": row.data,
+            "created_at": format_timestamp(row.created_at),
+        }
+    )
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (row.number, row.kind.encode(), body)

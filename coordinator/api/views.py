@@ -1,0 +1,155 @@
+"""Rows into the shapes of the API."""
+
+from typing import Any, Literal
+
+from sqlalchemy import Row
+
+from a2a.types import Json
+from coordinator.api import schemas
+from coordinator.executor.queries import AnyRow, TaskView
+from models.states import HealthState
+
+_STATUS: dict[HealthState, Literal["ACTIVE", "INACTIVE", "ERROR"]] = {
+    HealthState.UP: "ACTIVE",
+    HealthState.DEGRADED: "ACTIVE",
+    HealthState.QUARANTINED: "INACTIVE",
+    HealthState.DRAINING: "INACTIVE",
+    HealthState.DOWN: "ERROR",
+}
+
+
+def agent_status(state: HealthState) -> Literal["ACTIVE", "INACTIVE", "ERROR"]:
+    return _STATUS[state]
+
+
+def task_summary(row: AnyRow) -> schemas.TaskSummary:
+    return schemas.TaskSummary(**_summary(row))
+
+
+def _summary(row: AnyRow) -> dict[str, Json]:
+    return {
+        "id": row.id,
+        "session_id": row.session_id,
+        "user_id": row.user_id,
+        "description": row.description,
+        "status": row.status,
+        "waiting_for": row.waiting_for,
+        "error": row.error,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "deadline_at": row.deadline_at,
+        "completed_at": row.completed_at,
+    }
+
+
+def task(view: TaskView) -> schemas.TaskOut:
+    artifacts = [_artifact(view.task.id, row) for row in view.artifacts]
+    plans = {step["number"]: step for step in (view.task.plan or {}).get("steps", ())}
+    return schemas.TaskOut(
+        **_summary(view.task),
+        plan=view.task.plan,
+        steps=[_step(view, row, plans.get(row.number, {})) for row in view.steps],
+        inputs=[artifact for artifact in artifacts if artifact.step_number is None],
+        result=_result(view.task.result, artifacts),
+        gaps=view.task.gaps,
+    )
+
+
+def _step(view: TaskView, row: AnyRow, planned: Json) -> schemas.StepOut:
+    name = view.agent_names.get(row.agent_id)
+    return schemas.StepOut(
+        step_number=row.number,
+        instruction=row.instruction,
+        skill_id=row.skill_id,
+        status=row.status,
+        requirement=row.requirement,
+        depends_on=row.depends_on,
+        attachments=planned.get("attachments", []),
+        agent=schemas.AgentRef(id=row.agent_id, name=name) if name is not None else None,
+        attempt=row.attempt,
+        remote_task_id=row.remote_task_id,
+        may_have_run_twice=row.may_have_run_twice,
+        waiting_for=row.waiting_for,
+        question=row.question,
+        output_data=row.output,
+        error=row.error,
+        retry_at=row.retry_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+    )
+
+
+def _artifact(task_id: str, row: AnyRow) -> schemas.ArtifactOut:
+    return schemas.ArtifactOut(
+        id=row.id,
+        step_number=row.step_number,
+        name=row.name,
+        filename=row.filename,
+        media_type=row.media_type,
+        size_bytes=row.size_bytes,
+        url=f"/api/tasks/{task_id}/artifacts/{row.id}",
+    )
+
+
+def _result(result: dict[str, Json] | None, artifacts: list[schemas.ArtifactOut]) -> schemas.ResultOut | None:
+    if result is None:
+        return None
+    listed = set(result["artifact_ids"])
+    return schemas.ResultOut(
+        text=result["text"],
+        sources=result["sources"],
+        artifacts=[artifact for artifact in artifacts if artifact.id in listed],
+    )
+
+
+def health(row: AnyRow) -> schemas.HealthOut:
+    return schemas.HealthOut(
+        state=row.health,
+        reason=row.health_reason,
+        since=row.health_since,
+        last_checked_at=row.last_checked_at,
+        last_heartbeat_at=row.last_heartbeat_at,
+    )
+
+
+def agent(row: AnyRow, skills: list[Row[Any]]) -> schemas.AgentOut:
+    return schemas.AgentOut(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        version=row.version,
+        card_url=row.card_url,
+        url=row.url,
+        status=_STATUS[HealthState(row.health)],
+        health=health(row),
+        skills=[
+            schemas.SkillOut(
+                id=skill.skill_id,
+                name=skill.name,
+                description=skill.description,
+                tags=skill.tags,
+                examples=skill.examples,
+                input_modes=skill.input_modes,
+                output_modes=skill.output_modes,
+            )
+            for skill in skills
+        ],
+        load=row.load,
+        registered_at=row.registered_at,
+    )
+
+
+def session(row: AnyRow) -> schemas.SessionOut:
+    return schemas.SessionOut(
+        id=row.id, user_id=row.user_id, created_at=row.created_at, updated_at=row.updated_at
+    )
+
+
+def message(row: AnyRow) -> schemas.MessageOut:
+    return schemas.MessageOut(
+        id=row.id,
+        task_id=row.task_id,
+        speaker=row.speaker,
+        parts=row.parts,
+        created_at=row.created_at,
+    )

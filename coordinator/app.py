@@ -1,0 +1,135 @@
+"""The coordinator process, put together: `uvicorn coordinator.app:app`."""
+
+import gc
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+
+from a2a.background import background_loop
+from a2a.guard import AddressPolicy, guarded_client
+from a2a.handler import RequestHandler
+from a2a.jsonrpc import JsonRpc
+from a2a.server import A2AEndpoint, add_a2a_routes
+from a2a.store import MemoryTaskStore
+from coordinator.api import agents, problems, sessions, system, tasks
+from coordinator.api.limits import BodyLimit
+from coordinator.api.services import Services
+from coordinator.clock import Now, utc_now
+from coordinator.executor.decide import RetryPolicy
+from coordinator.executor.dispatch import Dispatcher
+from coordinator.executor.events import Wakeups
+from coordinator.executor.intake import Intake
+from coordinator.executor.planning import Planning
+from coordinator.executor.runner import RunTools, TaskRunner
+from coordinator.executor.steps import StepLimits, StepRunner
+from coordinator.executor.store import release_all_leases
+from coordinator.executor.worker import Worker
+from coordinator.face import Face
+from coordinator.health.monitor import HealthMonitor
+from coordinator.logs import configure_logging
+from coordinator.settings import Settings
+from coordinator.version import VERSION
+from models.database import Database, sole_owner_lock
+from models.migrate import migrate
+
+log = structlog.get_logger(__name__)
+
+DESCRIPTION = """Give it a task in plain words; it plans steps, sends each to an agent that can do it, and
+returns the result with its sources, its gaps and its history. Errors are RFC 9457 problem+json with a
+stable `code`.
+
+It is an A2A agent itself: card at `/.well-known/agent-card.json`, JSON-RPC at `POST /`."""
+
+# Base64 in JSON is a third larger than the file; the rest of a request is small.
+BODY_OVERHEAD_BYTES = 2**20
+MAX_FACE_TASKS = 1_000
+
+
+def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastAPI:
+    settings = settings or Settings()
+    max_body_bytes = settings.tasks.max_upload_bytes * 4 // 3 + BODY_OVERHEAD_BYTES
+    face = Face(str(settings.coordinator_url).rstrip("/"))
+    handler = RequestHandler(face.agent.skills, MemoryTaskStore(), max_running=MAX_FACE_TASKS)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        configure_logging(settings.log_level)
+        async with AsyncExitStack() as stack:
+            services = await _start(stack, settings, now)
+            app.state.services = face.services = services
+            gc.freeze()
+            log.info("coordinator.ready", version=VERSION)
+            yield
+            face.is_closing = True
+            await handler.close(grace_s=0)
+
+    app = FastAPI(title="Parley coordinator", version=VERSION, description=DESCRIPTION, lifespan=life)
+    problems.install(app)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    for router in (tasks.router, agents.router, sessions.router, system.router):
+        app.include_router(router)
+    card = face.agent.card()
+    add_a2a_routes(app, A2AEndpoint(card, JsonRpc(handler), max_body_bytes=max_body_bytes), card)
+    return app
+
+
+async def _start(stack: AsyncExitStack, settings: Settings, now: Now) -> Services:
+    """Everything the process needs, in the order in which it is stopped again from the end."""
+    await migrate(settings.database_url)
+    database = Database(settings.database_url)
+    stack.push_async_callback(database.close)
+    await _take_over(stack, settings, database)
+    policy = AddressPolicy(
+        allow_loopback=settings.agents.allow_loopback, allow_private=settings.agents.allow_private
+    )
+    http = await stack.enter_async_context(guarded_client(policy, timeout_s=settings.steps.timeout_s))
+    control, news = Wakeups(), Wakeups()
+    planning = Planning(database)
+    limits = StepLimits(
+        timeout_s=settings.steps.timeout_s,
+        retries=RetryPolicy(settings.steps.max_attempts, settings.steps.backoff_s),
+    )
+    tools = RunTools(
+        database=database,
+        planning=planning,
+        steps=StepRunner(database, Dispatcher(http), news, limits, now),
+        control=control,
+        news=news,
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        lease_s=settings.tasks.lease_s,
+        max_parallel_steps=settings.tasks.max_parallel_steps,
+        now=now,
+    )
+    worker = Worker(database, TaskRunner(tools), max_running=settings.tasks.max_running, now=now)
+    stack.push_async_callback(worker.drain, grace_s=settings.tasks.grace_s)
+    await stack.enter_async_context(background_loop(worker.loop(), name="worker"))
+    monitor = HealthMonitor(database, http, settings.agents, now)
+    await stack.enter_async_context(monitor.running())
+    intake = Intake(
+        database,
+        planning,
+        worker,
+        control=control,
+        news=news,
+        default_deadline_s=settings.tasks.deadline_s,
+        now=now,
+    )
+    return Services(database, http, intake, planning, worker, news, settings, now)
+
+
+async def _take_over(stack: AsyncExitStack, settings: Settings, database: Database) -> None:
+    """The only process on a SQLite file need not wait for the leases of the one that died before it."""
+    lock = sole_owner_lock(settings.database_url)
+    if lock is None:
+        return
+    stack.callback(lock.close)
+    orphans = await database.write(release_all_leases)
+    if orphans:
+        log.info("tasks.taken_over", count=orphans)
+
+
+app = create_app()

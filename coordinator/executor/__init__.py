@@ -1,0 +1,1 @@
+"""Runs tasks: claims them, sends their steps to agents, survives the death of its own process."""

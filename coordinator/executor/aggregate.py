@@ -1,0 +1,96 @@
+"""The result of a task made of its steps: texts in order, one numbering of sources, what is missing. Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from a2a.types import Json
+from coordinator.executor.artifacts import Stored
+from coordinator.executor.state import StepState
+from coordinator.planner.plan import Requirement
+from models.states import StepStatus
+
+MAX_TEXT_CHARS = 200_000
+MAX_FIELD_CHARS = 2_000
+_MARKER = re.compile(r"\[(\d{1,4})\]")
+_SOURCE_FIELDS = ("source", "title", "locator", "passage")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    text: str
+    sources: list[Json]
+    artifact_ids: list[str]
+
+    def to_json(self) -> dict[str, Json]:
+        return {"text": self.text, "sources": self.sources, "artifact_ids": self.artifact_ids}
+
+
+def step_text(artifacts: Sequence[Stored]) -> str:
+    """What a step's artifacts say: their text parts that are prose."""
+    texts = [
+        stored.part.text
+        for stored in artifacts
+        if stored.part.text is not None and stored.media_type in ("text/plain", "text/markdown")
+    ]
+    return "\n\n".join(text.strip() for text in texts if text.strip())[:MAX_TEXT_CHARS]
+
+
+def aggregate(steps: Mapping[int, StepState], artifacts: Sequence[Stored]) -> Result:
+    """The texts of the steps that no other step was made from, with their citations in one numbering; the
+    files of all steps."""
+    used = {number for step in steps.values() for number in step.depends_on if _is_done(step)}
+    leaves = [step for step in steps.values() if _is_done(step) and step.number not in used]
+    by_step: dict[int | None, list[Stored]] = {}
+    for stored in artifacts:
+        by_step.setdefault(stored.step_number, []).append(stored)
+    sources: list[Json] = []
+    sections = []
+    for leaf in leaves:
+        own = by_step.get(leaf.number, [])
+        text = _renumbered(step_text(own), _citations(own), leaf.number, sources)
+        heading = f"## {leaf.number}. {leaf.instruction.splitlines()[0][:200]}\n\n" if len(leaves) > 1 else ""
+        sections.append(heading + (text or "This step produced files and no text."))
+    return Result("\n\n".join(sections), sources, [s.id for s in artifacts if s.step_number is not None])
+
+
+def gaps(steps: Mapping[int, StepState], notes: Sequence[str]) -> list[Json]:
+    """What the result lacks: steps that did not complete, and what the plan had to leave out."""
+    found: list[Json] = [{"step_number": None, "reason": note} for note in notes]
+    for step in steps.values():
+        if step.status in (StepStatus.FAILED, StepStatus.SKIPPED):
+            what = "optional step" if step.requirement is Requirement.optional else "step"
+            why = step.error.message if step.error is not None else "It did not complete."
+            found.append({"step_number": step.number, "reason": f"The {what} is missing. {why}"})
+    return found
+
+
+def _is_done(step: StepState) -> bool:
+    return step.status is StepStatus.COMPLETED
+
+
+def _citations(artifacts: Sequence[Stored]) -> dict[int, Json]:
+    """Citations by their number, from data parts of the form {"citations": [{"number": 1, ...}]}."""
+    found: dict[int, Json] = {}
+    for stored in artifacts:
+        listed = stored.part.data.get("citations") if isinstance(stored.part.data, dict) else None
+        for citation in listed if isinstance(listed, list) else ():
+            if isinstance(citation, dict) and isinstance(citation.get("number"), int):
+                found[citation["number"]] = citation
+    return found
+
+
+def _renumbered(text: str, citations: dict[int, Json], step_number: int, sources: list[Json]) -> str:
+    """The text with its [n] in the numbering of `sources`, to which this step's citations are added."""
+    numbers: dict[int, int] = {}
+    for old, citation in sorted(citations.items()):
+        numbers[old] = len(sources) + 1
+        fields = {
+            name: str(citation[name])[:MAX_FIELD_CHARS] for name in _SOURCE_FIELDS if citation.get(name)
+        }
+        sources.append({"number": numbers[old], "step_number": step_number, "source": "", **fields})
+
+    def renumber(marker: re.Match[str]) -> str:
+        return f"[{numbers.get(int(marker[1]), int(marker[1]))}]"
+
+    return _MARKER.sub(renumber, text) if numbers else text

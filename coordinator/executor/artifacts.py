@@ -1,0 +1,191 @@
+"""Parts at rest and on their way: a task's files, a step's artifacts, and the message made of them."""
+
+import mimetypes
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+
+import pydantic_core
+from sqlalchemy import Connection, Row, insert, select
+
+from a2a.types import Artifact as A2AArtifact
+from a2a.types import Json, Part
+from coordinator.executor.errors import ArtifactNotFound
+from models.ids import new_id
+from models.tables import Artifact
+
+MAX_FILENAME_CHARS = 120
+_KNOWN_TYPES = {".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson", ".md": "text/markdown"}
+
+
+def media_type_of(part: Part) -> str:
+    """What the part says, else what its file name says, else what its kind of content is."""
+    if part.media_type:
+        return part.media_type.partition(";")[0].strip().lower()
+    if part.filename:
+        suffix = PurePath(part.filename).suffix.lower()
+        guessed = _KNOWN_TYPES.get(suffix) or mimetypes.guess_type(part.filename)[0]
+        if guessed:
+            return guessed
+    if part.text is not None:
+        return "text/plain"
+    return "application/json" if part.data is not None else "application/octet-stream"
+
+
+def safe_filename(name: str) -> str:
+    """The last component without control characters; never a path, never hidden, never empty."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    clean = "".join(character for character in last if character.isprintable()).strip().lstrip(".")
+    return clean[-MAX_FILENAME_CHARS:] or "file"
+
+
+def named_inputs(parts: Sequence[Part]) -> list[Part]:
+    """The task's input parts with a media type and a file name each, no two names alike."""
+    taken: set[str] = set()
+    named = []
+    for place, part in enumerate(parts, start=1):
+        media_type = media_type_of(part)
+        extension = mimetypes.guess_extension(media_type) or ""
+        wanted = safe_filename(part.filename) if part.filename else f"input-{place}{extension}"
+        name = _unused(wanted, taken)
+        taken.add(name)
+        named.append(part.model_copy(update={"filename": name, "media_type": media_type}))
+    return named
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    path = PurePath(name)
+    candidates = (f"{path.stem}-{count}{path.suffix}" for count in range(2, len(taken) + 3))
+    return name if name not in taken else next(other for other in candidates if other not in taken)
+
+
+def insert_artifacts(
+    connection: Connection,
+    task_id: str,
+    step_number: int | None,
+    artifacts: Iterable[A2AArtifact],
+    now: datetime,
+) -> list[str]:
+    """One row per part; their ids in order."""
+    rows = [
+        {
+            "id": new_id("artifact"),
+            "task_id": task_id,
+            "step_number": step_number,
+            "name": (artifact.name or "result")[:MAX_FILENAME_CHARS],
+            "filename": _filename(artifact, part),
+            "media_type": media_type_of(part),
+            "size_bytes": len(_content(part)),
+            "part": _without_nul(part),
+            "created_at": now,
+        }
+        for artifact in artifacts
+        for part in artifact.parts
+    ]
+    if rows:
+        connection.execute(insert(Artifact), rows)
+    return [str(row["id"]) for row in rows]
+
+
+def _filename(artifact: A2AArtifact, part: Part) -> str:
+    if part.filename:
+        return safe_filename(part.filename)
+    extension = mimetypes.guess_extension(media_type_of(part)) or ""
+    return safe_filename((artifact.name or "result") + extension)
+
+
+def _without_nul(part: Part) -> Json:
+    """PostgreSQL stores no NUL in text or JSON, so nowhere do we."""
+    if part.raw is not None:
+        return part.to_json()
+    dumped = part.model_dump_json(exclude_none=True)
+    return pydantic_core.from_json(dumped.replace("\\u0000", "") if "\\u0000" in dumped else dumped)
+
+
+def _content(part: Part) -> bytes:
+    if part.data is not None:
+        return pydantic_core.to_json(part.data)
+    return part.url.encode() if part.url is not None else part.content()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An artifact row as the rest of the coordinator sees it."""
+
+    id: str
+    step_number: int | None
+    name: str
+    filename: str
+    media_type: str
+    size_bytes: int
+    part: Part
+
+    def content(self) -> bytes:
+        """What a download gives: the bytes of a file or text, the JSON of data, the URL of a link."""
+        return _content(self.part)
+
+
+def _stored(row: Row[tuple[Artifact]]) -> Stored:
+    return Stored(
+        id=row.id,
+        step_number=row.step_number,
+        name=row.name,
+        filename=row.filename,
+        media_type=row.media_type,
+        size_bytes=row.size_bytes,
+        part=Part.model_validate(row.part),
+    )
+
+
+def read_artifacts(
+    connection: Connection, task_id: str, *, steps: Sequence[int | None] | None = None
+) -> list[Stored]:
+    """The parts of the task's inputs (None) and of the steps named, in the order they came."""
+    query = select(Artifact.__table__).where(Artifact.task_id == task_id).order_by(Artifact.id)
+    rows = connection.execute(query)
+    return [_stored(row) for row in rows if steps is None or row.step_number in steps]
+
+
+def read_artifact(connection: Connection, task_id: str, artifact_id: str) -> Stored:
+    """Raises ArtifactNotFound."""
+    query = select(Artifact.__table__).where(Artifact.task_id == task_id, Artifact.id == artifact_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise ArtifactNotFound(artifact_id)
+    return _stored(row)
+
+
+def message_parts(
+    instruction: str, carried: Sequence[Stored], input_modes: Sequence[str]
+) -> tuple[list[Part], list[str]]:
+    """The parts for an agent: the instruction, then what it takes of `carried`; and the names of what it
+    does not take."""
+    parts = [Part.from_text(instruction)]
+    refused = []
+    for stored in carried:
+        part = _for_modes(stored, input_modes)
+        if part is None:
+            refused.append(stored.filename)
+        else:
+            parts.append(part)
+    return parts, refused
+
+
+def _for_modes(stored: Stored, input_modes: Sequence[str]) -> Part | None:
+    part = stored.part
+    metadata = {**(part.metadata or {}), "artifact": stored.name}
+    if stored.step_number is not None:
+        metadata["step"] = stored.step_number
+    named = part.model_copy(update={"filename": stored.filename, "metadata": metadata})
+    if any(_accepts(mode, stored.media_type) for mode in input_modes):
+        return named
+    if part.text is not None and any(_accepts(mode, "text/plain") for mode in input_modes):
+        return named.model_copy(update={"media_type": "text/plain"})
+    return None
+
+
+def _accepts(mode: str, media_type: str) -> bool:
+    kind, _, subtype = mode.partition(";")[0].strip().lower().partition("/")
+    wanted_kind, _, wanted_subtype = media_type.partition("/")
+    return kind in ("*", wanted_kind) and subtype in ("*", wanted_subtype)

@@ -1,0 +1,230 @@
+"""One attempt of a step: send the message, follow the remote task to its end. Knows A2A and no tables."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+
+import httpx
+
+from a2a.client import A2AClient
+from a2a.errors import (
+    A2AError,
+    AgentBusy,
+    AgentTimeout,
+    InternalError,
+    ProtocolError,
+    TaskNotCancelable,
+    TaskNotFound,
+    TransportError,
+)
+from a2a.fold import apply_artifact, apply_status
+from a2a.types import (
+    Artifact,
+    CancelTaskRequest,
+    GetTaskRequest,
+    Message,
+    SendMessageConfiguration,
+    SendMessageRequest,
+    StreamResponse,
+    Task,
+    TaskState,
+)
+from coordinator.executor.state import Asked, AttemptFailed, Done, Outcome, Problem
+
+FIRST_POLL_S = 0.2
+LAST_POLL_S = 5.0
+MAX_FAILED_POLLS = 5
+CALL_TIMEOUT_S = 30.0
+CANCEL_TIMEOUT_S = 10.0
+MAX_WORDS_CHARS = 2_000
+
+CancelAnswer = Literal["canceled", "refused", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """What an attempt tells while it runs: the remote task's ids at first sight, and the agent's progress."""
+
+    seen: Callable[[Task], Awaitable[None]]
+    progress: Callable[[str], Awaitable[None]]
+
+
+class Dispatcher:
+    """Calls agents through one HTTP client, which has to be a guarded one."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def send(
+        self, url: str, message: Message, *, streaming: bool, timeout_s: float, watcher: Watcher
+    ) -> Outcome:
+        """Send the message and follow what it starts until it ends or asks; at most `timeout_s` seconds."""
+        attempt = _Attempt(A2AClient(self._http, url), watcher)
+        return await attempt.bounded(
+            attempt.send(message, streaming=streaming, timeout_s=timeout_s), timeout_s
+        )
+
+    async def follow(self, url: str, remote_task_id: str, *, timeout_s: float, watcher: Watcher) -> Outcome:
+        """Take up a remote task that an earlier process had started."""
+        attempt = _Attempt(A2AClient(self._http, url), watcher)
+        return await attempt.bounded(attempt.poll(remote_task_id), timeout_s)
+
+    async def cancel(self, url: str, remote_task_id: str) -> CancelAnswer:
+        """Ask the agent to cancel; what it said."""
+        client = A2AClient(self._http, url)
+        try:
+            task = await client.cancel_task(CancelTaskRequest(id=remote_task_id), timeout_s=CANCEL_TIMEOUT_S)
+        except TaskNotCancelable:
+            return "refused"
+        except A2AError:
+            return "unknown"
+        return "canceled" if task.status.state is TaskState.CANCELED else "refused"
+
+
+class _Attempt:
+    def __init__(self, client: A2AClient, watcher: Watcher) -> None:
+        self._client = client
+        self._watcher = watcher
+        self._task: Task | None = None
+
+    async def bounded(self, work: Awaitable[Outcome], timeout_s: float) -> Outcome:
+        """The outcome of `work`, with every failure of the call turned into one. Past the time, the remote
+        task is canceled: nobody will read its result."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await work
+        except (TimeoutError, AgentTimeout):
+            if self._task is not None:
+                await self._cancel_quietly(self._task.id)
+            problem = Problem("STEP_TIMEOUT", f"The agent did not finish within {timeout_s:.0f} s.")
+            return AttemptFailed(problem, retryable=True, blames_agent=True)
+        except A2AError as exc:
+            return failed_call(exc)
+
+    async def send(self, message: Message, *, streaming: bool, timeout_s: float) -> Outcome:
+        if streaming:
+            answer = await self._stream(SendMessageRequest(message=message), timeout_s)
+        else:
+            request = SendMessageRequest(
+                message=message, configuration=SendMessageConfiguration(return_immediately=True)
+            )
+            answer = await self._client.send_message(request, timeout_s=min(timeout_s, CALL_TIMEOUT_S))
+        if isinstance(answer, Message):
+            return Done((Artifact.of(*answer.parts, name="answer"),))
+        await self._note(answer)
+        return _outcome(answer) or await self.poll(answer.id)
+
+    async def poll(self, remote_task_id: str) -> Outcome:
+        """Ask for the task at growing intervals until it has ended or asks something."""
+        pause_s, failures = FIRST_POLL_S, 0
+        while True:
+            try:
+                task = await self._client.get_task(
+                    GetTaskRequest(id=remote_task_id), timeout_s=CALL_TIMEOUT_S
+                )
+            except TransportError as exc:
+                failures += 1
+                if not exc.is_retryable or failures >= MAX_FAILED_POLLS:
+                    raise
+            else:
+                failures = 0
+                await self._note(task)
+                outcome = _outcome(task)
+                if outcome is not None:
+                    return outcome
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, LAST_POLL_S)
+
+    async def _stream(self, request: SendMessageRequest, timeout_s: float) -> Task | Message:
+        """The message, or the task as far as the stream told it. A cut stream is no failure once the task is
+        known: it is polled then."""
+        task: Task | None = None
+        try:
+            async with aclosing(self._client.stream_message(request, timeout_s=timeout_s)) as events:
+                async for event in events:
+                    if event.message is not None:
+                        return event.message
+                    task = await self._take(task, event)
+        except TransportError:
+            if task is None:
+                raise
+        if task is None:
+            raise InternalError("The agent's stream ended before it said anything.")
+        return task
+
+    async def _take(self, task: Task | None, event: StreamResponse) -> Task | None:
+        if event.task is not None:
+            task = event.task
+            await self._note(task)
+        elif task is not None and event.status_update is not None:
+            apply_status(task, event.status_update)
+            await self._note(task)
+        elif task is not None and event.artifact_update is not None:
+            apply_artifact(task, event.artifact_update)
+        return task
+
+    async def _note(self, task: Task) -> None:
+        if self._task is None:
+            self._task = task
+            await self._watcher.seen(task)
+        said = task.status.message
+        if task.status.state is TaskState.WORKING and said is not None:
+            await self._watcher.progress(said.spoken_text()[:MAX_WORDS_CHARS])
+
+    async def _cancel_quietly(self, remote_task_id: str) -> None:
+        try:
+            await self._client.cancel_task(CancelTaskRequest(id=remote_task_id), timeout_s=CANCEL_TIMEOUT_S)
+        except A2AError:
+            return
+
+
+def _outcome(task: Task) -> Outcome | None:
+    """What the task has come to; None while it works."""
+    said = task.status.message
+    words = said.spoken_text()[:MAX_WORDS_CHARS] if said is not None else ""
+    match task.status.state:
+        case TaskState.COMPLETED:
+            return Done(tuple(task.artifacts or _spoken_result(said)))
+        case TaskState.INPUT_REQUIRED | TaskState.AUTH_REQUIRED:
+            return Asked(words or "The agent asks for input and does not say which.")
+        case TaskState.REJECTED:
+            return AttemptFailed(
+                Problem("REJECTED_BY_AGENT", words or "The agent rejected the step."), retryable=False
+            )
+        case TaskState.CANCELED:
+            return AttemptFailed(
+                Problem("CANCELED_BY_AGENT", words or "The agent canceled the step."), retryable=True
+            )
+        case TaskState.FAILED:
+            retryable = bool(((said.metadata if said else None) or {}).get("retryable", False))
+            return AttemptFailed(Problem("AGENT_FAILED", words or "The agent failed."), retryable)
+        case _:
+            return None
+
+
+def _spoken_result(said: Message | None) -> list[Artifact]:
+    """Some agents put the answer into the last status message instead of an artifact."""
+    return [Artifact.of(*said.parts, name="answer")] if said is not None else []
+
+
+def failed_call(exc: A2AError) -> AttemptFailed:
+    """A call that brought no outcome, as one."""
+    match exc:
+        case AgentBusy():
+            problem = Problem("AGENT_BUSY", "The agent is busy.")
+            return AttemptFailed(problem, retryable=True, retry_after_s=exc.retry_after_s)
+        case TransportError():
+            problem = Problem("AGENT_UNREACHABLE", f"The agent could not be reached: {exc.detail}.")
+            return AttemptFailed(problem, retryable=exc.is_retryable, blames_agent=True)
+        case TaskNotFound():
+            problem = Problem("REMOTE_TASK_LOST", "The agent no longer knows the task it had begun.")
+            return AttemptFailed(problem, retryable=True)
+        case InternalError():
+            return AttemptFailed(Problem("AGENT_FAILED", exc.detail), retryable=True, blames_agent=True)
+        case ProtocolError():
+            problem = Problem("AGENT_REFUSED", f"The agent refused the message: {exc.detail}")
+            return AttemptFailed(problem, retryable=False)
+        case _:
+            return AttemptFailed(Problem("AGENT_FAILED", str(exc)), retryable=False)

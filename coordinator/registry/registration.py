@@ -1,0 +1,80 @@
+"""How an agent comes in: its card is fetched from its own URL, checked, and kept."""
+
+from urllib.parse import urlsplit
+
+import httpx
+from sqlalchemy import Connection
+
+from a2a.card_types import WELL_KNOWN_PATH, AgentCard
+from a2a.client import fetch_card, json_rpc_url
+from a2a.errors import TransportError
+from coordinator.clock import Now
+from coordinator.health.record import record
+from coordinator.registry.errors import CardRejected
+from coordinator.registry.store import save_agent
+from models.database import Database
+from models.states import Evidence
+
+CARD_TIMEOUT_S = 5.0
+NOWHERE = ("0.0.0.0", "::")  # noqa: S104 looked for, not bound
+
+
+async def register(database: Database, http: httpx.AsyncClient, url: str, now: Now) -> str:
+    """Fetch and check the card at `url` (an agent's origin, or the card's own URL), keep the agent; its id.
+
+    A card URL that is known is brought up to date and keeps its id. `http` has to be a guarded client.
+    Raises CardRejected.
+    """
+    card_url = _card_url(url)
+    try:
+        card = await fetch_card(http, card_url, timeout_s=CARD_TIMEOUT_S)
+    except TransportError as exc:
+        raise CardRejected(card_url, f"{exc.detail}.") from exc
+    interface_url = _usable_interface(card_url, card)
+
+    def change(connection: Connection) -> str:
+        at = now()
+        agent_id = save_agent(connection, card_url, interface_url, card, at)
+        record(connection, agent_id, Evidence.REGISTRATION, ok=True, detail="registered", now=at)
+        return agent_id
+
+    return await database.write(change)
+
+
+def _card_url(url: str) -> str:
+    """The card's URL in one spelling. Raises CardRejected for what is no http(s) URL."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError as exc:
+        raise CardRejected(url, "it is not a URL.") from exc
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CardRejected(url, "its URL has to begin with http:// or https:// and name a host.")
+    if parts.username or parts.password:
+        raise CardRejected(url, "its URL must not hold a user name or password.")
+    if parts.hostname in NOWHERE:
+        raise CardRejected(url, "0.0.0.0 is no address to call; advertise the host's name or address.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    origin = f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
+    return origin + (parts.path if parts.path.endswith(".json") else parts.path.rstrip("/") + WELL_KNOWN_PATH)
+
+
+def _usable_interface(card_url: str, card: AgentCard) -> str:
+    url = json_rpc_url(card)
+    if url is None:
+        found = ", ".join(f"{i.protocol_binding} {i.protocol_version}" for i in card.supported_interfaces)
+        raise CardRejected(card_url, f"its card has no JSONRPC interface of version 1.0, only {found}.")
+    try:
+        parts = urlsplit(url)
+    except ValueError as exc:
+        raise CardRejected(card_url, "the interface URL on its card is not a URL.") from exc
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CardRejected(card_url, "the interface URL on its card is not an http(s) URL.")
+    if parts.hostname in NOWHERE:
+        raise CardRejected(
+            card_url,
+            f"its card says to call {url}, which is no address; set AGENT_URL to the host's name or address.",
+        )
+    if not card.skills:
+        raise CardRejected(card_url, "its card lists no skills, so no step could go to it.")
+    return url

@@ -1,0 +1,179 @@
+"""The registry's tables: queries and changes as functions of a connection."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+
+from a2a.card_types import AgentCard
+from a2a.types import Json
+from coordinator.registry.errors import AgentNotFound
+from coordinator.registry.offers import SkillOffer
+from models.base import DEFAULT_TENANT
+from models.ids import new_id
+from models.states import HealthState
+from models.tables import Agent, AgentSkill, HealthCheck
+
+HISTORY_ROWS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An agent that has a skill: where it is called, how, and how it is."""
+
+    agent_id: str
+    name: str
+    url: str
+    streaming: bool
+    health: HealthState
+    health_reason: str
+    health_since: datetime
+    running: int
+    input_modes: tuple[str, ...]
+
+
+def save_agent(connection: Connection, card_url: str, url: str, card: AgentCard, now: datetime) -> str:
+    """Insert the agent, or bring the one with this card URL up to date; its id."""
+    values: dict[str, Json] = {
+        "url": url,
+        "name": card.name,
+        "description": card.description,
+        "version": card.version,
+        "card": card.to_json(),
+        "streaming": bool(card.capabilities.streaming),
+        "updated_at": now,
+        "removed_at": None,
+    }
+    known = update(Agent).where(Agent.tenant_id == DEFAULT_TENANT, Agent.card_url == card_url)
+    agent_id = connection.execute(known.values(values).returning(Agent.id)).scalar_one_or_none()
+    if agent_id is None:
+        agent_id = new_id("agent")
+        connection.execute(insert(Agent).values(id=agent_id, card_url=card_url, **values, **_unproven(now)))
+    connection.execute(delete(AgentSkill).where(AgentSkill.agent_id == agent_id))
+    skills = [_skill_row(agent_id, card, index) for index in range(len(card.skills))]
+    if skills:
+        connection.execute(insert(AgentSkill), list({row["skill_id"]: row for row in skills}.values()))
+    return str(agent_id)
+
+
+def _unproven(now: datetime) -> dict[str, Json]:
+    return {
+        "health": HealthState.QUARANTINED,
+        "health_reason": "registered, not proven yet",
+        "health_since": now,
+        "failures": 0,
+        "successes": 0,
+        "registered_at": now,
+    }
+
+
+def _skill_row(agent_id: str, card: AgentCard, index: int) -> dict[str, Json]:
+    skill = card.skills[index]
+    return {
+        "agent_id": agent_id,
+        "skill_id": skill.id,
+        "name": skill.name,
+        "description": skill.description,
+        "tags": skill.tags,
+        "examples": skill.examples or [],
+        "input_modes": skill.input_modes or card.default_input_modes,
+        "output_modes": skill.output_modes or card.default_output_modes,
+    }
+
+
+def remove_agent(connection: Connection, agent_id: str, now: datetime) -> None:
+    """Take the agent out of the registry; its history stays. Raises AgentNotFound."""
+    gone = connection.execute(
+        update(Agent)
+        .where(Agent.id == agent_id, Agent.removed_at.is_(None))
+        .values(removed_at=now, lease_expires_at=None)
+        .returning(Agent.id)
+    )
+    if gone.scalar_one_or_none() is None:
+        raise AgentNotFound(agent_id)
+
+
+AgentRow = Row[tuple[Agent]]
+
+
+def find_agent(connection: Connection, agent_id: str) -> tuple[AgentRow, list[Row[tuple[AgentSkill]]]]:
+    """The agent's row and its skills. Raises AgentNotFound."""
+    row = connection.execute(_agents().where(Agent.id == agent_id)).one_or_none()
+    if row is None:
+        raise AgentNotFound(agent_id)
+    skills = connection.execute(select(AgentSkill.__table__).where(AgentSkill.agent_id == agent_id))
+    return row, list(skills.all())
+
+
+def list_agents(connection: Connection) -> list[tuple[AgentRow, list[Row[tuple[AgentSkill]]]]]:
+    rows = connection.execute(_agents().order_by(Agent.name, Agent.id)).all()
+    skills: dict[str, list[Row[tuple[AgentSkill]]]] = {}
+    for skill in connection.execute(select(AgentSkill.__table__).order_by(AgentSkill.skill_id)):
+        skills.setdefault(skill.agent_id, []).append(skill)
+    return [(row, skills.get(row.id, [])) for row in rows]
+
+
+def _agents() -> Select[tuple[Agent]]:
+    return select(Agent.__table__).where(Agent.removed_at.is_(None), Agent.tenant_id == DEFAULT_TENANT)
+
+
+def health_history(connection: Connection, agent_id: str) -> list[Row[tuple[HealthCheck]]]:
+    """The newest pieces of evidence, newest first."""
+    query = (
+        select(HealthCheck.__table__)
+        .where(HealthCheck.agent_id == agent_id)
+        .order_by(HealthCheck.created_at.desc(), HealthCheck.id.desc())
+        .limit(HISTORY_ROWS)
+    )
+    return list(connection.execute(query).all())
+
+
+def list_offers(connection: Connection) -> list[SkillOffer]:
+    """What the network can do: agents that are down count, since a task may wait for them."""
+    query = (
+        select(AgentSkill.__table__, Agent.name.label("agent_name"))
+        .join(Agent, Agent.id == AgentSkill.agent_id)
+        .where(Agent.removed_at.is_(None), Agent.health != HealthState.QUARANTINED)
+        .where(Agent.tenant_id == DEFAULT_TENANT)
+        .order_by(AgentSkill.agent_id, AgentSkill.skill_id)
+    )
+    return [
+        SkillOffer(
+            agent_id=row.agent_id,
+            agent_name=row.agent_name,
+            skill_id=row.skill_id,
+            name=row.name,
+            description=row.description,
+            tags=tuple(row.tags),
+            examples=tuple(row.examples),
+            input_modes=tuple(row.input_modes),
+            output_modes=tuple(row.output_modes),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def list_routes(connection: Connection, skill_id: str) -> list[Route]:
+    """Every agent with the skill, in whatever health it is."""
+    query = (
+        select(Agent, AgentSkill.input_modes)
+        .join(AgentSkill, Agent.id == AgentSkill.agent_id)
+        .where(AgentSkill.skill_id == skill_id, Agent.removed_at.is_(None))
+        .where(Agent.tenant_id == DEFAULT_TENANT)
+        .order_by(Agent.id)
+    )
+    columns = query.with_only_columns(*Agent.__table__.columns, AgentSkill.input_modes)
+    return [
+        Route(
+            agent_id=row.id,
+            name=row.name,
+            url=row.url,
+            streaming=row.streaming,
+            health=HealthState(row.health),
+            health_reason=row.health_reason,
+            health_since=row.health_since,
+            running=int((row.load or {}).get("running", 0)),
+            input_modes=tuple(row.input_modes),
+        )
+        for row in connection.execute(columns)
+    ]

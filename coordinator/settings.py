@@ -1,0 +1,50 @@
+"""The environment of the coordinator process. The only place in this package that reads it.
+
+A group's variables carry its name: TASKS_DEADLINE_S is `settings.tasks.deadline_s`. All stand in
+.env.example.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, HttpUrl
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class TaskSettings(BaseModel):
+    deadline_s: Seconds = 600.0
+    max_running: Count = 256
+    max_parallel_steps: Count = 8
+    max_upload_bytes: Count = 25 * 2**20
+    lease_s: Seconds = 15.0
+    grace_s: Seconds = 10.0
+
+
+class StepSettings(BaseModel):
+    timeout_s: Seconds = 180.0
+    max_attempts: Count = 3
+    backoff_s: Seconds = 1.0
+
+
+class AgentSettings(BaseModel):
+    heartbeat_interval_s: Seconds = 10.0
+    probe_interval_s: Seconds = 15.0
+    probe_timeout_s: Seconds = 5.0
+    history_days: Count = 7
+    allow_loopback: bool = True
+    allow_private: bool = False
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", env_nested_delimiter="_", env_nested_max_split=1
+    )
+
+    database_url: str = "sqlite:///var/parley.db"
+    coordinator_url: HttpUrl = HttpUrl("http://127.0.0.1:8000")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    tasks: TaskSettings = TaskSettings()
+    steps: StepSettings = StepSettings()
+    agents: AgentSettings = AgentSettings()
