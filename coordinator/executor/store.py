@@ -152,6 +152,8 @@ def write_step(
 ) -> None:
     """Change an open step, fenced by the task's lease. Raises LeaseLost."""
     write_task(connection, lease, now, events)
+    if not columns:
+        return
     connection.execute(
         update(TaskStep)
         .where(
