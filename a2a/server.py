@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
+from fastapi_offline import FastAPIOffline
 
 from a2a.background import background_loop
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
@@ -79,7 +80,13 @@ def build_app(
                 await stack.enter_async_context(_registered(card, handler, settings))
             yield
 
-    app = FastAPI(title=card.name, version=card.version, description=agent_description(card), lifespan=life)
+    app = FastAPIOffline(
+        redoc_url=None,
+        title=card.name,
+        version=card.version,
+        description=agent_description(card),
+        lifespan=life,
+    )
     add_a2a_routes(app, endpoint, card)
     app.add_api_route("/health", _health, methods=["GET"], tags=["operation"], summary="Liveness")
     return app

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from a2a.background import background_loop
 from a2a.guard import AddressPolicy, guarded_client
@@ -67,7 +68,9 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
             face.is_closing = True
             await handler.close(grace_s=0)
 
-    app = FastAPI(title="Parley coordinator", version=VERSION, description=DESCRIPTION, lifespan=life)
+    app = FastAPIOffline(
+        redoc_url=None, title="Parley coordinator", version=VERSION, description=DESCRIPTION, lifespan=life
+    )
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     for router in (tasks.router, agents.router, sessions.router, system.router):
