@@ -1,0 +1,48 @@
+"""Which agent a step goes to."""
+
+from datetime import UTC, datetime
+
+from coordinator.registry.choice import NobodyFits, choose
+from coordinator.registry.store import Route
+from models.states import HealthState
+
+
+def route(name: str, health: HealthState = HealthState.UP, running: int = 0) -> Route:
+    since = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+    return Route(
+        f"agent_{name}", name, "http://x", True, health, "probe failed", since, running, ("text/plain",)
+    )
+
+
+def chosen(*routes: Route, pinned: str | None = None, failed: tuple[str, ...] = ()) -> str:
+    found = choose(routes, skill_id="echo", pinned=pinned, preferred=(), failed=failed)
+    return found.reason if isinstance(found, NobodyFits) else found.name
+
+
+def test_the_least_busy_of_equals_is_chosen() -> None:
+    assert chosen(route("a", running=3), route("b", running=1)) == "b"
+
+
+def test_an_agent_that_is_up_goes_before_a_degraded_one() -> None:
+    assert chosen(route("a", HealthState.DEGRADED), route("b", running=9)) == "b"
+
+
+def test_an_agent_that_failed_this_step_is_the_last_resort() -> None:
+    assert chosen(route("a"), route("b", HealthState.DEGRADED), failed=("agent_a",)) == "b"
+    assert chosen(route("a"), failed=("agent_a",)) == "a"
+
+
+def test_the_planners_order_breaks_ties() -> None:
+    found = choose([route("a"), route("b")], skill_id="echo", pinned=None, preferred=("agent_b",), failed=())
+    assert isinstance(found, Route)
+    assert found.name == "b"
+
+
+def test_a_pinned_agent_is_the_only_one() -> None:
+    assert chosen(route("a"), route("b", running=5), pinned="agent_b") == "b"
+
+
+def test_when_all_are_down_the_reason_names_each() -> None:
+    reason = chosen(route("a", HealthState.DOWN), route("b", HealthState.DRAINING))
+    assert "a is down since 12:00:00 UTC (probe failed)" in reason
+    assert "b is draining" in reason
