@@ -1,0 +1,51 @@
+"""The command line reads what the API writes: its shapes are held against the API's schemas."""
+
+import pytest
+from pydantic import BaseModel
+
+from coordinator.api import schemas
+from coordinator.cli import shapes
+
+PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
+    (shapes.AgentRef, schemas.AgentRef),
+    (shapes.Failure, schemas.Failure),
+    (shapes.Candidate, schemas.CandidateOut),
+    (shapes.PlannedStep, schemas.PlannedStepOut),
+    (shapes.Plan, schemas.PlanOut),
+    (shapes.Accepted, schemas.TaskAccepted),
+    (shapes.Step, schemas.StepOut),
+    (shapes.Artifact, schemas.ArtifactOut),
+    (shapes.Source, schemas.Source),
+    (shapes.Result, schemas.ResultOut),
+    (shapes.Gap, schemas.Gap),
+    (shapes.TaskSummary, schemas.TaskSummary),
+    (shapes.Task, schemas.TaskOut),
+    (shapes.TaskPage, schemas.TaskPage),
+    (shapes.Why, schemas.Why),
+    (shapes.Skill, schemas.SkillOut),
+    (shapes.Health, schemas.HealthOut),
+    (shapes.Agent, schemas.AgentOut),
+    (shapes.AgentList, schemas.AgentList),
+]
+
+
+@pytest.mark.parametrize(("read", "written"), PAIRS, ids=lambda shape: shape.__name__)
+def test_every_field_that_is_read_is_written(read: type[BaseModel], written: type[BaseModel]) -> None:
+    assert set(read.model_fields) <= set(written.model_fields)
+
+
+@pytest.mark.parametrize(("read", "written"), PAIRS, ids=lambda shape: shape.__name__)
+def test_what_may_be_null_is_read_as_such(read: type[BaseModel], written: type[BaseModel]) -> None:
+    for name, field in read.model_fields.items():
+        nullable = type(None) in getattr(written.model_fields[name].annotation, "__args__", ())
+        if nullable:
+            assert type(None) in getattr(field.annotation, "__args__", ()), name
+
+
+def test_every_shape_is_held_against_one() -> None:
+    ours = {
+        shape
+        for shape in vars(shapes).values()
+        if isinstance(shape, type) and issubclass(shape, shapes.Shape)
+    }
+    assert ours - {shapes.Shape, shapes.Event} == {read for read, _ in PAIRS}
