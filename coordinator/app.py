@@ -18,6 +18,7 @@ from a2a.server import A2AEndpoint, add_a2a_routes
 from a2a.store import MemoryTaskStore
 from coordinator.api import agents, problems, sessions, system, tasks
 from coordinator.api.limits import BodyLimit
+from coordinator.api.openapi import with_hidden_shapes
 from coordinator.api.services import Services
 from coordinator.clock import Now, utc_now
 from coordinator.executor.decide import RetryPolicy
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
         app.include_router(router)
     card = face.agent.card()
     add_a2a_routes(app, A2AEndpoint(card, JsonRpc(handler), max_body_bytes=max_body_bytes), card)
+    app.openapi = with_hidden_shapes(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 

@@ -39,7 +39,11 @@ class AgentSettings(BaseModel):
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", env_nested_delimiter="_", env_nested_max_split=1
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
     )
 
     database_url: str = "sqlite:///var/parley.db"

@@ -46,7 +46,11 @@ def build_agent(settings: ResearchSettings) -> Agent:
         url=_URL,
         lifespan=lifespan,
     )
+    _add_research(agent, library, settings)
+    return agent
 
+
+def _add_research(agent: Agent, library: Library, settings: ResearchSettings) -> None:
     @agent.skill(
         id="research",
         name="Research documents",
@@ -83,8 +87,6 @@ def build_agent(settings: ResearchSettings) -> Agent:
                 yield _progress(step) if isinstance(step, Round) else _artifact(step, notes)
         finally:
             attached.close()
-
-    return agent
 
 
 def _attach(parts: Sequence[Part], max_file_bytes: int) -> tuple[Index, list[str]]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import Connection
 
 from coordinator.api import schemas, views
-from coordinator.api.errors_doc import PROBLEMS, problems
+from coordinator.api.openapi import PROBLEMS, problems
 from coordinator.api.services import Services, Use
 from coordinator.health.record import record_heartbeat
 from coordinator.planner.match import SkillIndex

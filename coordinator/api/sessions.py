@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
 from coordinator.api import schemas, views
-from coordinator.api.errors_doc import PROBLEMS, problems
+from coordinator.api.openapi import PROBLEMS, problems
 from coordinator.api.paging import Cursor, Limit, next_cursor
 from coordinator.api.services import Use
 from coordinator.executor.queries import AnyRow

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from coordinator.api import schemas
+from coordinator.api.openapi import problems
 from coordinator.api.problems import problem_response
 from coordinator.api.services import Use
 from coordinator.version import VERSION
@@ -26,7 +27,7 @@ async def health() -> schemas.Live:
     "/ready",
     summary="Readiness",
     response_model=schemas.Ready,
-    responses={503: {"model": schemas.Problem}},
+    responses=problems(503),
 )
 async def ready(use: Use) -> schemas.Ready | Response:
     """The database answers too, so tasks can be taken."""

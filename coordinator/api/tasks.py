@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from a2a.types import format_timestamp
 from coordinator.api import schemas, views
-from coordinator.api.errors_doc import PROBLEMS, problems
+from coordinator.api.openapi import PROBLEMS, TASK_BODY, problems
 from coordinator.api.paging import Cursor, Limit, next_cursor
 from coordinator.api.services import Services, Use
 from coordinator.api.task_body import read_task
@@ -36,30 +36,6 @@ DOWNLOAD_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
 
-_TASK_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": schemas.TaskIn.model_json_schema(ref_template="#/components/schemas/{model}")
-            },
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["description"],
-                    "properties": {
-                        "description": {"type": "string"},
-                        "session_id": {"type": "string"},
-                        "user_id": {"type": "string"},
-                        "deadline_s": {"type": "number"},
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                    },
-                }
-            },
-        },
-    }
-}
-
 
 @router.post(
     "",
@@ -67,7 +43,7 @@ _TASK_BODY = {
     summary="Create a task",
     response_model=schemas.TaskAccepted,
     responses={200: {"model": schemas.DryRun, "description": "The plan of a dry run"}, **problems(413, 415)},
-    openapi_extra=_TASK_BODY,
+    openapi_extra=TASK_BODY,
 )
 async def create_task(
     request: Request,

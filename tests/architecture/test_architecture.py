@@ -5,6 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, TypeAdapter
+
+from a2a.settings import AgentSettings
+from agent_servers.api.settings import ApiAgentSettings
+from agent_servers.research.settings import ResearchSettings
+from coordinator.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("a2a", "models", "coordinator", "agent_servers")
@@ -44,7 +50,7 @@ def test_only_settings_read_the_environment(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=_relative)
 def test_nothing_is_left_for_later(path: Path) -> None:
-    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError", path.read_text())
+    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError", path.read_text())
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
@@ -53,25 +59,31 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 
 def test_a_folder_holds_two_files_or_more() -> None:
-    folders = {path.parent for path in SOURCES}
+    folders = {path.parent for path in SOURCES if path.parent.name != "migrations"}
     lonely = [_relative(folder) for folder in folders if len(list(folder.glob("*.py"))) < 2]
     assert lonely == []
 
 
-def test_every_setting_is_explained_in_the_example_environment() -> None:
+def test_every_setting_is_explained_in_the_example_environment_with_its_default() -> None:
     """And nothing else stands there."""
-    from a2a.settings import AgentSettings
-    from agent_servers.api.settings import ApiSettings
-    from agent_servers.research.settings import ResearchSettings
-    from coordinator.cli.settings import CliSettings
-    from coordinator.settings import Settings
-
-    known: set[str] = set()
-    for settings in (AgentSettings, ApiSettings, ResearchSettings, CliSettings, Settings):
-        for name, field in settings.model_fields.items():
-            group = getattr(field.annotation, "model_fields", None)
-            names = [f"{name}_{inner}" for inner in group] if group else [name]
-            known |= {item.upper() for item in names}
     example = (ROOT / ".env.example").read_text()
-    listed = set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
-    assert listed == known
+    listed = dict(re.findall(r"^#?\s?([A-Z][A-Z0-9_]+)=(.*)$", example, re.MULTILINE))
+    defaults = _defaults()
+    assert listed.keys() == defaults.keys()
+    for name, default in defaults.items():
+        if isinstance(default, bool | int | float):
+            assert TypeAdapter(type(default)).validate_python(listed[name]) == default, name
+
+
+def _defaults() -> dict[str, object]:
+    """Every variable with its default, groups taken apart."""
+    found: dict[str, object] = {}
+    for settings in (AgentSettings, ApiAgentSettings, ResearchSettings, Settings):
+        prefix = str(settings.model_config.get("env_prefix", ""))
+        for name, field in settings.model_fields.items():
+            if isinstance(field.default, BaseModel):
+                inner = type(field.default).model_fields.items()
+                found |= {f"{name}_{key}".upper(): value.default for key, value in inner}
+            else:
+                found[f"{prefix}{name}".upper()] = field.default
+    return found
