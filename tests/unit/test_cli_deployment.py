@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are not installed
+import yaml
 
 from coordinator.cli.procfile import parse_procfile
 

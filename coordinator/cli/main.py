@@ -1,0 +1,241 @@
+"""The commands of `parley`: what can be typed, and what each prints. The work is done beside this file."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic import ValidationError
+
+from coordinator.cli.client import Coordinator, NewTask
+from coordinator.cli.errors import CliError, SettingInvalid
+from coordinator.cli.files import read_uploads
+from coordinator.cli.plain import one_line
+from coordinator.cli.render import (
+    make_console,
+    print_agents,
+    print_files,
+    print_line,
+    print_task,
+    print_tasks,
+)
+from coordinator.cli.run import INTERRUPTED, Screen, download, run_task
+from coordinator.cli.settings import CliSettings
+from coordinator.cli.shapes import TERMINAL
+
+RESULTS: Final = Path("parley-results")
+STATUSES: Final = (
+    "pending",
+    "planning",
+    "awaiting_approval",
+    "executing",
+    "input_required",
+    *sorted(TERMINAL),
+)
+
+app = typer.Typer(
+    help="Give tasks to a network of A2A agents and look after it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="The coordinator's address.", show_default="COORDINATOR_URL")
+]
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
+Out = Annotated[Path, typer.Option(help="Where the files of the result go, in a folder per task.")]
+
+
+def _settings() -> CliSettings:
+    try:
+        return CliSettings()
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingInvalid(f"Setting {name}: {one_line(first['msg'])}.") from exc
+
+
+def _exit(command: Callable[[], int | None]) -> None:
+    """Run a command's body and leave with its exit code; an error becomes its sentence."""
+    try:
+        code = command()
+    except CliError as exc:
+        make_console(stderr=True).print(str(exc), style="red", soft_wrap=True)
+        code = exc.exit_code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise typer.Exit(code or 0)
+
+
+def _call(url: str | None, body: Callable[[Coordinator], Awaitable[int | None]]) -> None:
+    """Run a command that talks to the coordinator."""
+
+    async def with_coordinator() -> int | None:
+        address = url if url is not None else str(_settings().coordinator_url)
+        async with Coordinator(address) as coordinator:
+            return await body(coordinator)
+
+    _exit(lambda: asyncio.run(with_coordinator()))
+
+
+@app.command()
+def run(
+    *,
+    description: Annotated[str, typer.Argument(help="What is to be done, in plain words.")],
+    file: Annotated[list[Path] | None, typer.Option(help="A file it is about; may be given again.")] = None,
+    session: Annotated[str | None, typer.Option(help="The session to go on with.")] = None,
+    deadline: Annotated[float | None, typer.Option(help="Seconds after which it fails.", min=0.001)] = None,
+    out: Out = RESULTS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the ended task as JSON.")] = False,
+    url: Url = None,
+) -> None:
+    """Run a task: progress, then the result. Ctrl-C cancels it."""
+
+    async def body(coordinator: Coordinator) -> int:
+        if not description.strip():
+            raise CliError('Say what is to be done: parley run "..."')
+        files = read_uploads(file or [], max_bytes=_settings().tasks_max_upload_bytes)
+        new = NewTask(description, session, deadline, files)
+        result = make_console()
+        screen = Screen(make_console(stderr=True) if as_json else result, result, as_json)
+        return await run_task(coordinator, new, screen, out)
+
+    _call(url, body)
+
+
+@app.command()
+def tasks(
+    status: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(STATUSES)}.")] = None,
+    url: Url = None,
+) -> None:
+    """List the newest tasks."""
+
+    async def body(coordinator: Coordinator) -> None:
+        if status is not None and status not in STATUSES:
+            raise CliError(f"There is no status {one_line(status)!r}; there are {', '.join(STATUSES)}.")
+        found = await coordinator.tasks(status)
+        if found:
+            print_tasks(make_console(), found)
+        else:
+            print_line(make_console(), "No tasks." if status is None else f"No tasks are {status}.")
+
+    _call(url, body)
+
+
+@app.command()
+def task(
+    *,
+    task_id: TaskId,
+    out: Annotated[Path | None, typer.Option(help="Save the files of the result in this folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON.")] = False,
+    url: Url = None,
+) -> None:
+    """Show one task: its steps, where it stands and why, its result."""
+
+    async def body(coordinator: Coordinator) -> None:
+        console = make_console()
+        shown = await coordinator.task(task_id)
+        if as_json:
+            sys.stdout.write(await coordinator.task_json(task_id) + "\n")
+        else:
+            why = None if shown.has_ended else await coordinator.why(task_id)
+            print_task(console, shown, why=why)
+        notices = make_console(stderr=True) if as_json else console
+        if out is not None:
+            print_files(notices, await download(coordinator, shown, out, notices))
+        elif shown.result is not None:
+            print_line(notices, f"\nresult.md and the files: parley task {one_line(task_id)} --out FOLDER")
+
+    _call(url, body)
+
+
+@app.command()
+def cancel(task_id: TaskId, url: Url = None) -> None:
+    """Cancel a task and the work of its agents."""
+
+    async def body(coordinator: Coordinator) -> None:
+        canceled = await coordinator.cancel(task_id)
+        said = "The task is canceled." if canceled.has_ended else "The task is being canceled."
+        print_line(make_console(), f"{said} Its steps: parley task {one_line(task_id)}")
+
+    _call(url, body)
+
+
+@app.command()
+def answer(
+    task_id: TaskId,
+    text: Annotated[str, typer.Argument(help="The answer.")],
+    step: Annotated[int | None, typer.Option(help="The step that asked.", min=1)] = None,
+    url: Url = None,
+) -> None:
+    """Answer the question that a task waits with."""
+
+    async def body(coordinator: Coordinator) -> None:
+        await coordinator.answer(task_id, text, step_number=step)
+        print_line(make_console(), "Answered; the task goes on.")
+
+    _call(url, body)
+
+
+@app.command()
+def agents(url: Url = None) -> None:
+    """List the agents with their state and skills."""
+
+    async def body(coordinator: Coordinator) -> None:
+        found = await coordinator.agents()
+        if found:
+            print_agents(make_console(), found)
+        else:
+            print_line(make_console(), "No agents. Register one: parley register URL")
+
+    _call(url, body)
+
+
+@app.command()
+def register(
+    agent_url: Annotated[str, typer.Argument(metavar="URL", help="Where the agent or its card is.")],
+    url: Url = None,
+) -> None:
+    """Register an agent by its address."""
+
+    async def body(coordinator: Coordinator) -> None:
+        agent = await coordinator.register(agent_url)
+        print_agents(make_console(), [agent])
+
+    _call(url, body)
+
+
+@app.command()
+def up() -> None:
+    """Start all processes of the Procfile in this folder; Ctrl-C stops them."""
+    from coordinator.cli.up import start_all
+
+    def body() -> int:
+        settings = _settings()
+        return start_all(
+            Path("Procfile"), settings.database_url, str(settings.coordinator_url), make_console()
+        )
+
+    _exit(body)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database of DATABASE_URL to the newest schema."""
+    from coordinator.cli.up import migrate_database
+
+    def body() -> None:
+        print_line(make_console(), f"Database {migrate_database(_settings().database_url)} is up to date.")
+
+    _exit(body)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    sys.stdout.write(f"parley {installed_version('parley')}\n")
