@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := $(VENV)/tools/bin/uv
 STAMP  := $(VENV)/.synced
 
-.PHONY: run check test format clean
+.PHONY: run check test bench format clean
 
 run: $(STAMP)
 	@$(BIN)/parley up
@@ -20,6 +20,9 @@ check: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -q
+
+bench: $(STAMP)
+	@$(BIN)/python benchmarks/footprint.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

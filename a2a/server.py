@@ -15,6 +15,7 @@ from a2a.docs import agent_description, rpc_operation
 from a2a.errors import InvalidRequest, VersionNotSupported
 from a2a.handler import RequestHandler
 from a2a.jsonrpc import JsonRpc, error_body
+from a2a.logs import configure_logging
 from a2a.registration import Load, Registrar
 from a2a.settings import AgentSettings
 from a2a.skill import Skill
@@ -73,6 +74,7 @@ def build_app(
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
+        configure_logging(settings.log_level, settings.log_format)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(lifespan())
             stack.push_async_callback(handler.close, grace_s=settings.agent_grace_s)

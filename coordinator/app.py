@@ -14,6 +14,7 @@ from a2a.background import background_loop
 from a2a.guard import AddressPolicy, guarded_client
 from a2a.handler import RequestHandler
 from a2a.jsonrpc import JsonRpc
+from a2a.logs import configure_logging
 from a2a.server import A2AEndpoint, add_a2a_routes
 from a2a.store import MemoryTaskStore
 from coordinator.api import agents, problems, sessions, system, tasks
@@ -32,7 +33,6 @@ from coordinator.executor.store import release_all_leases
 from coordinator.executor.worker import Worker
 from coordinator.face import Face
 from coordinator.health.monitor import HealthMonitor
-from coordinator.logs import configure_logging
 from coordinator.settings import Settings
 from coordinator.version import VERSION
 from models.database import Database, sole_owner_lock
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         async with AsyncExitStack() as stack:
             services = await _start(stack, settings, now)
             app.state.services = face.services = services

@@ -4,10 +4,12 @@ A group's variables carry its name: TASKS_DEADLINE_S is `settings.tasks.deadline
 .env.example.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, Field, HttpUrl
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from a2a.logs import LogFormat, LogLevel
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -48,7 +50,8 @@ class Settings(BaseSettings):
 
     database_url: str = "sqlite:///var/parley.db"
     coordinator_url: HttpUrl = HttpUrl("http://127.0.0.1:8000")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
     tasks: TaskSettings = TaskSettings()
     steps: StepSettings = StepSettings()
     agents: AgentSettings = AgentSettings()

@@ -42,7 +42,7 @@ class Finding:
 
 
 def choose(hits: Sequence[Hit], scale: Scale, limit: int) -> list[Finding]:
-    """Up to `limit` findings, grouped by section: best section first, reading order inside."""
+    """Up to `limit` findings, grouped by document: best document first, reading order inside."""
     candidates = _candidates(hits, scale)
     if not candidates:
         return []
@@ -151,7 +151,13 @@ def _with_antecedents(picked: list[Finding]) -> list[Finding]:
 
 
 def _in_order(picked: Sequence[Finding]) -> list[Finding]:
-    best: dict[_Section, float] = {}
+    best: dict[str, float] = {}
     for finding in picked:
-        best[finding.section] = max(best.get(finding.section, 0.0), finding.nearness)
-    return sorted(picked, key=lambda f: (-best[f.section], f.section, f.sentence.start))
+        name = finding.passage.document.name
+        best[name] = max(best.get(name, 0.0), finding.nearness)
+
+    def place(finding: Finding) -> tuple[float, str, int]:
+        name = finding.passage.document.name
+        return -best[name], name, finding.sentence.start
+
+    return sorted(picked, key=place)

@@ -12,6 +12,9 @@ from models.states import StepStatus
 
 MAX_TEXT_CHARS = 200_000
 MAX_FIELD_CHARS = 2_000
+_SOURCE_LIST = re.compile(
+    r"^#{1,6} (?:Sources|References)[ \t]*$(?:(?!^#{1,6} ).)*\Z", re.MULTILINE | re.DOTALL
+)
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 _SOURCE_FIELDS = ("source", "title", "locator", "passage")
 
@@ -48,7 +51,9 @@ def aggregate(steps: Mapping[int, StepState], artifacts: Sequence[Stored]) -> Re
     sections = []
     for leaf in leaves:
         own = by_step.get(leaf.number, [])
-        text = _renumbered(step_text(own), _citations(own), leaf.number, sources)
+        citations = _citations(own)
+        prose = _without_source_list(step_text(own)) if citations else step_text(own)
+        text = _renumbered(prose, citations, leaf.number, sources)
         heading = f"## {leaf.number}. {leaf.instruction.splitlines()[0][:200]}\n\n" if len(leaves) > 1 else ""
         sections.append(heading + (text or "This step produced files and no text."))
     return Result("\n\n".join(sections), sources, [s.id for s in artifacts if s.step_number is not None])
@@ -78,6 +83,11 @@ def _citations(artifacts: Sequence[Stored]) -> dict[int, Json]:
             if isinstance(citation, dict) and isinstance(citation.get("number"), int):
                 found[citation["number"]] = citation
     return found
+
+
+def _without_source_list(text: str) -> str:
+    """The text without the list of sources at its end: the result has one list for all steps."""
+    return _SOURCE_LIST.sub("", text).rstrip()
 
 
 def _renumbered(text: str, citations: dict[int, Json], step_number: int, sources: list[Json]) -> str:

@@ -13,6 +13,7 @@ from models.database import Database
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
+CRASH_PAUSE_S = 10.0
 
 
 class Worker:
@@ -69,7 +70,7 @@ class Worker:
         except Exception:
             # The lease is released: the task is looked at again, by us or by another process.
             log.exception("task.run_crashed", task_id=task_id)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CRASH_PAUSE_S)
         finally:
             del self._running[task_id]
             self._wake.set()

@@ -53,6 +53,15 @@ def test_citations_of_several_steps_get_one_numbering() -> None:
     ]
 
 
+def test_an_agents_own_list_of_sources_is_replaced_by_the_results() -> None:
+    text = "# Report\n\nA [1].\n\n## Sources\n\n- [1] file1.md\n"
+    assert (
+        aggregate({1: step(1)}, [stored(1, Part.from_text(text)), stored(1, cites(1))]).text
+        == "# Report\n\nA [1]."
+    )
+    assert "## Sources" in aggregate({1: step(1)}, [stored(1, Part.from_text(text))]).text
+
+
 def test_a_bracketed_number_that_cites_nothing_stays() -> None:
     result = aggregate({1: step(1)}, [stored(1, Part.from_text("array[7]")), stored(1, cites(1))])
     assert "array[7]" in result.text
