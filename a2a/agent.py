@@ -1,6 +1,7 @@
 """The author's side: an agent is a name and skills; `app()` makes a server of it."""
 
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -120,7 +121,16 @@ class Agent:
         import uvicorn
 
         self.url = f"http://{host}:{port}"
-        uvicorn.run(self.app(), host=host, port=port, log_level="warning")
+        settings = AgentSettings()
+        # Without it a follower of a long task would hold up the end of the process for as long as it likes.
+        graceful_s = math.ceil(settings.agent_grace_s)
+        uvicorn.run(
+            self.app(settings),
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_graceful_shutdown=graceful_s,
+        )
 
 
 def _card_skill(skill: Skill) -> AgentSkill:

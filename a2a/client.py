@@ -5,8 +5,9 @@ and an answer that follows neither is InvalidAgentResponse.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
 from a2a.errors import (
+    A2AError,
     AgentBusy,
     AgentHttpError,
     AgentTimeout,
@@ -42,6 +44,7 @@ from a2a.types import (
 
 MAX_CARD_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 64 * 2**20
+MAX_RETRY_AFTER_S = 3_600.0
 ModelT = TypeVar("ModelT", bound=WireModel)
 
 
@@ -127,19 +130,21 @@ class A2AClient:
     ) -> AsyncGenerator[StreamResponse]:
         """Each event as it comes. `timeout_s` bounds the whole stream."""
         ends_at = asyncio.get_running_loop().time() + timeout_s
-        async with self._post("SendStreamingMessage", request, timeout_s, headers) as response:
-            if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                async with _deadline(self._url, timeout_s):
-                    _result_of(await self._read(response))
-                raise InvalidAgentResponse("A stream was asked for, no stream came.")
+        async with AsyncExitStack() as stack:
+            async with _deadline(self._url, timeout_s, ends_at=ends_at):
+                post = self._post("SendStreamingMessage", request, timeout_s, headers)
+                response = await stack.enter_async_context(post)
+                if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                    self._result_of(await self._read(response), response.status_code)
+                    raise InvalidAgentResponse("A stream was asked for, no stream came.")
             events = event_data(response.aiter_bytes(), max_event_bytes=MAX_ANSWER_BYTES)
             while True:
                 # Only the wait for the next event is timed: between events the consumer runs.
-                async with _deadline(self._url, ends_at - asyncio.get_running_loop().time()):
+                async with _deadline(self._url, timeout_s, ends_at=ends_at):
                     data = await anext(events, None)
                 if data is None:
                     return
-                yield _as(StreamResponse, _result_of(data))
+                yield _as(StreamResponse, self._result_of(data, response.status_code))
 
     async def _call(
         self,
@@ -152,7 +157,7 @@ class A2AClient:
             _deadline(self._url, timeout_s),
             self._post(method, params, timeout_s, headers) as response,
         ):
-            return _result_of(await self._read(response))
+            return self._result_of(await self._read(response), response.status_code)
 
     @asynccontextmanager
     async def _post(
@@ -185,14 +190,35 @@ class A2AClient:
         except ResponseTooLarge as exc:
             raise InvalidAgentResponse(exc.detail) from exc
 
+    def _result_of(self, body: bytes, status: int) -> Json:
+        try:
+            envelope = pydantic_core.from_json(body)
+        except ValueError as exc:
+            raise self._no_answer("is not JSON", status) from exc
+        if not isinstance(envelope, dict):
+            raise self._no_answer("is no JSON-RPC response", status)
+        error = envelope.get("error")
+        if isinstance(error, dict) and isinstance(error.get("code"), int):
+            raise error_from_code(error["code"], str(error.get("message", ""))[:2_000])
+        if "result" not in envelope:
+            raise self._no_answer("has neither result nor error", status)
+        return envelope["result"]
+
+    def _no_answer(self, why: str, status: int) -> A2AError:
+        """A status that says failure explains more than a body that is no JSON-RPC response."""
+        if status != 200:
+            return AgentHttpError(self._url, status=status)
+        return InvalidAgentResponse(f"The agent's answer {why}.")
+
 
 @asynccontextmanager
-async def _deadline(url: str, timeout_s: float) -> AsyncIterator[None]:
+async def _deadline(url: str, timeout_s: float, *, ends_at: float | None = None) -> AsyncIterator[None]:
+    """`ends_at`, in the loop's time, is where the deadline began before this block."""
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s) if ends_at is None else asyncio.timeout_at(ends_at):
             yield
     except TimeoutError as exc:
-        raise AgentTimeout(url, after_s=max(timeout_s, 0)) from exc
+        raise AgentTimeout(url, after_s=timeout_s) from exc
 
 
 @asynccontextmanager
@@ -215,6 +241,8 @@ async def _request(
         raise AgentTimeout(url, after_s=timeout_s) from exc
     except httpx.TransportError as exc:
         raise AgentUnreachable(url, str(exc) or "the connection failed") from exc
+    except httpx.DecodingError as exc:
+        raise InvalidAgentResponse("The agent's answer is not compressed as it says.") from exc
     except (httpx.InvalidURL, httpx.TooManyRedirects) as exc:
         raise AgentUnreachable(url, "the URL cannot be used") from exc
 
@@ -224,25 +252,12 @@ def _is_json(response: httpx.Response) -> bool:
 
 
 def _retry_after_s(value: str | None) -> float | None:
+    """Within what a wait can be: the header is the agent's to choose, "inf" and "nan" included."""
     try:
-        return max(0.0, float(value)) if value is not None else None
+        wished_s = float(value) if value is not None else math.nan
     except ValueError:
         return None
-
-
-def _result_of(body: bytes) -> Json:
-    try:
-        envelope = pydantic_core.from_json(body)
-    except ValueError as exc:
-        raise InvalidAgentResponse("The agent's answer is not JSON.") from exc
-    if not isinstance(envelope, dict):
-        raise InvalidAgentResponse("The agent's answer is no JSON-RPC response.")
-    error = envelope.get("error")
-    if isinstance(error, dict) and isinstance(error.get("code"), int):
-        raise error_from_code(error["code"], str(error.get("message", ""))[:2_000])
-    if "result" not in envelope:
-        raise InvalidAgentResponse("The agent's answer has neither result nor error.")
-    return envelope["result"]
+    return min(max(0.0, wished_s), MAX_RETRY_AFTER_S) if math.isfinite(wished_s) else None
 
 
 def _as(model: type[ModelT], value: Json) -> ModelT:

@@ -10,7 +10,8 @@ def apply_status(task: Task, event: TaskStatusUpdateEvent) -> None:
 
 
 def apply_artifact(task: Task, event: TaskArtifactUpdateEvent) -> None:
-    """Add or replace the artifact, or append the chunk's parts; adjoining bare text becomes one part."""
+    """Add or replace the artifact, or append the chunk's parts; adjoining bare text of one media type
+    becomes one part."""
     artifacts = task.artifacts or []
     chunk = event.artifact
     place = next((i for i, item in enumerate(artifacts) if item.artifact_id == chunk.artifact_id), None)
@@ -25,7 +26,7 @@ def apply_artifact(task: Task, event: TaskArtifactUpdateEvent) -> None:
 def _append_parts(artifact: Artifact, parts: list[Part]) -> None:
     for part in parts:
         last = artifact.parts[-1]
-        if _is_bare_text(part) and _is_bare_text(last):
+        if _is_bare_text(part) and _is_bare_text(last) and part.media_type == last.media_type:
             last.text = (last.text or "") + (part.text or "")
         else:
             artifact.parts.append(part.model_copy())

@@ -35,6 +35,9 @@ class AddressPolicy:
             return self.allow_loopback
         if plain.is_multicast or plain.is_unspecified or plain.is_reserved or plain.is_link_local:
             return False
+        # Python calls the retired site-local range (fec0::/10) global.
+        if isinstance(plain, ipaddress.IPv6Address) and plain.is_site_local:
+            return self.allow_private
         return plain.is_global or (self.allow_private and plain.is_private)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from typing import assert_never
 
 import structlog
 
@@ -86,7 +87,7 @@ class RequestHandler:
             await asyncio.wait([live.worker], timeout=CANCEL_WAIT_S)
         if not live.task.status.state.is_terminal:
             live.set_state(TaskState.CANCELED)
-            self._store.mark_ended(live)
+            self._store.mark_settled(live)
         return live.task
 
     async def close(self, *, grace_s: float) -> None:
@@ -139,6 +140,7 @@ class RequestHandler:
             raise UnsupportedOperation("The task has ended; send a new message without taskId.")
         if not state.is_interrupted:
             raise UnsupportedOperation("The task is still working and has not asked for input.")
+        self._store.mark_running(live)
         live.begin_turn(message.model_copy(update={"context_id": live.context_id}))
         return live
 
@@ -170,11 +172,12 @@ class RequestHandler:
             _end_turn(live, outcome)
         except Exception:
             error_id = new_id()
-            log.exception("skill.crashed", task_id=live.task.id, error_id=error_id)
+            # Said first: a log that cannot be written must not leave the caller waiting.
             live.say(TaskState.FAILED, f"The agent failed; its log has error {error_id}.")
+            log.exception("skill.crashed", task_id=live.task.id, error_id=error_id)
         finally:
-            if live.task.status.state.is_terminal:
-                self._store.mark_ended(live)
+            if live.is_settled:
+                self._store.mark_settled(live)
 
     async def _run_skill(self, live: LiveTask, message: Message) -> None:
         skill = self._route(message)
@@ -211,6 +214,8 @@ class _Chunks:
                 self._append(Part.from_text(item))
             case dict():
                 self._append(Part.from_data(item))
+            case _:
+                assert_never(item)
 
     def _append(self, part: Part) -> None:
         is_first = self._artifact_id is None

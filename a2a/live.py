@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+from pydantic.main import IncEx
+
 from a2a.fold import apply_artifact, apply_status
 from a2a.types import (
     Artifact,
@@ -16,6 +18,8 @@ from a2a.types import (
     TaskStatus,
     TaskStatusUpdateEvent,
 )
+
+_RAW_BYTES: IncEx = {"parts": {"__all__": {"raw"}}}
 
 
 class LiveTask:
@@ -55,15 +59,19 @@ class LiveTask:
 
     def say(self, state: TaskState, text: str, *, retryable: bool | None = None) -> None:
         """Set the state with a text for the caller."""
-        message = Message.from_agent(Part.from_text(text), context_id=self.context_id, task_id=self.task.id)
+        # File names that are not UTF-8 come into error texts as lone surrogates, which JSON cannot carry.
+        said = Part.from_text(text.encode(errors="replace").decode())
+        message = Message.from_agent(said, context_id=self.context_id, task_id=self.task.id)
         if retryable is not None:
             message.metadata = {"retryable": retryable}
         self.set_state(state, message)
 
     def add_artifact(self, artifact: Artifact, *, append: bool = False) -> None:
-        """A new artifact, or a further chunk of one."""
+        """A new artifact, or a further chunk of one. Raises ValueError where it cannot be sent as JSON:
+        once in the task, it would make every answer about the task fail."""
         if self.task.status.state.is_terminal:
             return
+        artifact.model_dump_json(exclude=_RAW_BYTES)
         event = TaskArtifactUpdateEvent.model_construct(
             task_id=self.task.id, context_id=self.context_id, artifact=artifact, append=append
         )

@@ -8,6 +8,7 @@ import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi_offline import FastAPIOffline
+from starlette.requests import ClientDisconnect
 
 from a2a.background import background_loop
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
@@ -53,7 +54,10 @@ class A2AEndpoint:
         if media_type not in JSON_TYPES:
             refusal = InvalidRequest("Send the request with Content-Type: application/json.")
             return _rpc_response(error_body(None, refusal), status_code=415)
-        body = await _read_body(request, self._max_body_bytes)
+        try:
+            body = await _read_body(request, self._max_body_bytes)
+        except ClientDisconnect:
+            return Response(status_code=400)  # for the access log: nobody is there to read it
         if body is None:
             refusal = InvalidRequest(f"The request is over {self._max_body_bytes:,} bytes.")
             return _rpc_response(error_body(None, refusal), status_code=413)

@@ -1,4 +1,4 @@
-"""The tasks an agent remembers, in memory: bounded in number and bytes, oldest ended task forgotten first."""
+"""The tasks an agent remembers, in memory: bounded in number and bytes, the oldest settled one goes first."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -19,15 +19,16 @@ def _task_bytes(task: Task) -> int:
 class MemoryTaskStore:
     """Tasks by id, and by the message that made them.
 
-    `max_tasks` and `max_bytes` bound the ended tasks that are kept; running ones are never dropped.
+    `max_tasks` and `max_bytes` bound the settled tasks that are kept: those that have ended or wait for
+    their caller. Running ones are never dropped.
     """
 
     def __init__(self, *, max_tasks: int = 10_000, max_bytes: int = 256 * 2**20) -> None:
         self._max_tasks = max_tasks
         self._max_bytes = max_bytes
         self._tasks: dict[str, LiveTask] = {}
-        self._ended: OrderedDict[str, int] = OrderedDict()
-        self._ended_bytes = 0
+        self._settled: OrderedDict[str, int] = OrderedDict()
+        self._settled_bytes = 0
         self._by_message: dict[bytes, str] = {}
         self._message_keys: dict[str, list[bytes]] = {}
 
@@ -49,19 +50,27 @@ class MemoryTaskStore:
         self._by_message[message_key] = task_id
         self._message_keys.setdefault(task_id, []).append(message_key)
 
-    def mark_ended(self, live: LiveTask) -> None:
-        """Count the task among the ended ones and forget the oldest of them beyond the bounds."""
+    def mark_running(self, live: LiveTask) -> None:
+        """The task goes on: keep it until it settles again."""
+        self._settled_bytes -= self._settled.pop(live.task.id, 0)
+
+    def mark_settled(self, live: LiveTask) -> None:
+        """Count the task among the settled ones and forget the oldest of them beyond the bounds.
+        A skill that outlives its cancellation settles a task twice, or when it is long forgotten."""
+        self.mark_running(live)
+        if live.task.id not in self._tasks:
+            return
         size = _task_bytes(live.task)
-        self._ended[live.task.id] = size
-        self._ended_bytes += size
-        while len(self._ended) > self._max_tasks or (
-            self._ended_bytes > self._max_bytes and len(self._ended) > 1
+        self._settled[live.task.id] = size
+        self._settled_bytes += size
+        while len(self._settled) > self._max_tasks or (
+            self._settled_bytes > self._max_bytes and len(self._settled) > 1
         ):
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        task_id, size = self._ended.popitem(last=False)
-        self._ended_bytes -= size
+        task_id, size = self._settled.popitem(last=False)
+        self._settled_bytes -= size
         del self._tasks[task_id]
         for key in self._message_keys.pop(task_id, ()):
             self._by_message.pop(key, None)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from uuid import uuid4
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -70,8 +71,17 @@ def format_timestamp(value: datetime) -> str:
     return _to_utc(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _checked_utc(value: datetime) -> datetime:
+    try:
+        return _to_utc(value)
+    except OverflowError as exc:
+        raise ValueError("the time has no UTC date") from exc
+
+
 Timestamp = Annotated[
-    datetime, PlainSerializer(format_timestamp, return_type=str, when_used="json-unless-none")
+    datetime,
+    AfterValidator(_checked_utc),
+    PlainSerializer(format_timestamp, return_type=str, when_used="json-unless-none"),
 ]
 Json = Any
 Metadata = dict[str, Json]

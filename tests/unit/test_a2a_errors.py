@@ -37,7 +37,13 @@ SPECIFIED = [
     ("UnsupportedOperation", -32004, 400, "FAILED_PRECONDITION", "UNSUPPORTED_OPERATION"),
     ("ContentTypeNotSupported", -32005, 400, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED"),
     ("InvalidAgentResponse", -32006, 500, "INTERNAL", "INVALID_AGENT_RESPONSE"),
-    ("ExtendedAgentCardNotConfigured", -32007, 400, "FAILED_PRECONDITION", "EXTENDED_AGENT_CARD_NOT_CONFIGURED"),
+    (
+        "ExtendedAgentCardNotConfigured",
+        -32007,
+        400,
+        "FAILED_PRECONDITION",
+        "EXTENDED_AGENT_CARD_NOT_CONFIGURED",
+    ),
     ("ExtensionSupportRequired", -32008, 400, "FAILED_PRECONDITION", "EXTENSION_SUPPORT_REQUIRED"),
     ("VersionNotSupported", -32009, 400, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED"),
 ]
@@ -57,7 +63,9 @@ def test_every_error_a_server_can_raise_has_a_row_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(("name", "code", "status", "grpc", "reason"), SPECIFIED)
-def test_an_error_travels_as_specified(name: str, code: int, status: int, grpc: str, reason: str | None) -> None:
+def test_an_error_travels_as_specified(
+    name: str, code: int, status: int, grpc: str, reason: str | None
+) -> None:
     """5.4, 9.5"""
     wire = WIRE[getattr(errors, name)]
 

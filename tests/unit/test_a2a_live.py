@@ -128,10 +128,10 @@ async def test_a_turn_ends_at_a_question_and_the_next_turn_has_events_of_its_own
     live.say(TaskState.INPUT_REQUIRED, "Which city?")
     live.begin_turn(Message.from_user(Part.from_text("Oslo")))
     second_turn = live.follow()
-    live.set_state(TaskState.COMPLETED)
 
     async with asyncio.timeout(5):
         assert await collect(first_turn) == ["task SUBMITTED", "WORKING", "INPUT_REQUIRED Which city?"]
+        live.set_state(TaskState.COMPLETED)
         assert await collect(second_turn) == ["task SUBMITTED", "COMPLETED"]
 
 

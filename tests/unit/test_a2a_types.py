@@ -171,9 +171,7 @@ def test_a_message_without_what_it_needs_is_refused(broken: dict[str, Any]) -> N
 def test_a_timestamp_beyond_what_a_date_can_say_is_refused() -> None:
     """It could not be written in UTC."""
     with pytest.raises(ValidationError):
-        TaskStatus.model_validate(
-            {"state": "TASK_STATE_WORKING", "timestamp": "0001-01-01T00:00:00+14:00"}
-        )
+        TaskStatus.model_validate({"state": "TASK_STATE_WORKING", "timestamp": "0001-01-01T00:00:00+14:00"})
 
 
 @pytest.mark.parametrize("model", [SendMessageResponse, StreamResponse])
@@ -204,7 +202,8 @@ def test_a_history_length_is_a_whole_number_from_zero_on(length: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("length", "kept"), [(None, ["0", "1", "2"]), (1, ["2"]), (2, ["1", "2"]), (3, ["0", "1", "2"]), (9, ["0", "1", "2"])]
+    ("length", "kept"),
+    [(None, ["0", "1", "2"]), (1, ["2"]), (2, ["1", "2"]), (3, ["0", "1", "2"]), (9, ["0", "1", "2"])],
 )
 def test_a_history_is_cut_to_its_newest_messages(length: int | None, kept: list[str]) -> None:
     """3.2.4"""
