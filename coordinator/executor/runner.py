@@ -43,7 +43,7 @@ from coordinator.executor.store import (
 from coordinator.memory.store import add_message
 from coordinator.planner.plan import Plan
 from models.database import Database
-from models.states import Speaker, TaskStatus
+from models.states import Speaker, StepStatus, TaskStatus
 
 log = structlog.get_logger(__name__)
 
@@ -248,7 +248,9 @@ class _Run:
     async def _leave_to_person(self, task: TaskState) -> None:
         if task.status is TaskStatus.AWAITING_APPROVAL:
             return
-        await self._write(Event("task.input_required", {}), status=TaskStatus.INPUT_REQUIRED)
+        asking = next(step for step in task.steps.values() if step.status is StepStatus.INPUT_REQUIRED)
+        data = {"step_number": asking.number, "question": asking.question}
+        await self._write(Event("task.input_required", data), status=TaskStatus.INPUT_REQUIRED)
 
     async def _finish(self, task: TaskState, plan: Plan | None, finish: Finish) -> None:
         now = self._now()

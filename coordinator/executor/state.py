@@ -31,6 +31,7 @@ class StepState:
     remote_task_id: str | None = None
     remote_context_id: str | None = None
     failed_agents: tuple[str, ...] = ()
+    question: str | None = None
     answer: list[Json] | None = None
     waiting_for: str | None = None
     retry_at: datetime | None = None

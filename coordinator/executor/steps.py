@@ -207,7 +207,8 @@ class StepRunner:
             problem = Problem("AGENT_GONE", "The agent left before it got its answer.")
             return AttemptFailed(problem, retryable=True)
         parts = [Part.model_validate(part) for part in step.answer or []]
-        step.status, step.answer, step.message_id = StepStatus.RUNNING, None, new_id("message")
+        step.status, step.answer, step.question = StepStatus.RUNNING, None, None
+        step.message_id = new_id("message")
         await self._write(
             lease,
             step,
@@ -273,7 +274,7 @@ class StepRunner:
         self._wakeups.wake(lease.task_id)
 
     async def _ask(self, lease: Lease, step: StepState, question: str) -> None:
-        step.status = StepStatus.INPUT_REQUIRED
+        step.status, step.question = StepStatus.INPUT_REQUIRED, question
         await self._write(
             lease,
             step,

@@ -116,6 +116,7 @@ def _step_state(row: Json) -> StepState:
         remote_task_id=row["remote_task_id"],
         remote_context_id=row["remote_context_id"],
         failed_agents=tuple(row["failed_agents"]),
+        question=row["question"],
         answer=row["answer"],
         waiting_for=row["waiting_for"],
         retry_at=row["retry_at"],
