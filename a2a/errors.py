@@ -161,7 +161,10 @@ def error_from_code(code: int, detail: str) -> ProtocolError:
 
 
 class TransportError(A2AError):
-    """No answer of the protocol arrived. `url` is the agent's interface or card URL."""
+    """No answer of the protocol arrived. `url` is the agent's interface or card URL; `may_have_arrived` is
+    false where the request cannot have reached the agent."""
+
+    may_have_arrived = True
 
     def __init__(self, url: str, detail: str) -> None:
         self.url = url
@@ -173,6 +176,10 @@ class AgentUnreachable(TransportError):
     """No connection, or it was cut before the answer."""
 
     is_retryable = True
+
+    def __init__(self, url: str, detail: str, *, may_have_arrived: bool = True) -> None:
+        super().__init__(url, detail)
+        self.may_have_arrived = may_have_arrived
 
 
 class AgentTimeout(TransportError):
@@ -189,6 +196,7 @@ class AgentBusy(TransportError):
     """HTTP 429 or 503; `retry_after_s` is what the agent asked for, if it did."""
 
     is_retryable = True
+    may_have_arrived = False
 
     def __init__(self, url: str, *, status: int, retry_after_s: float | None) -> None:
         super().__init__(url, f"the agent is busy (HTTP {status})")
@@ -205,6 +213,8 @@ class AgentHttpError(TransportError):
 
 class AddressRefused(TransportError):
     """The guard does not let us connect there."""
+
+    may_have_arrived = False
 
 
 class CardRefused(TransportError):

@@ -6,12 +6,14 @@ unknown fields ignored. Owns shapes and their own rules only; what an operation 
 
 import base64
 import binascii
+import math
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import uuid4
 
 from pydantic import (
+    AfterValidator,
     AfterValidator,
     BaseModel,
     BeforeValidator,
@@ -83,8 +85,30 @@ Timestamp = Annotated[
     AfterValidator(_checked_utc),
     PlainSerializer(format_timestamp, return_type=str, when_used="json-unless-none"),
 ]
+MAX_JSON_DEPTH = 100
+
+
+def _sendable(value: Any) -> Any:
+    """JSON that every peer can read: finite numbers, and no deeper than parsers go."""
+    level: list[Any] = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+            elif isinstance(item, float) and not math.isfinite(item):
+                raise ValueError("numbers have to be finite")
+        if not below:
+            return value
+        level = below
+    raise ValueError(f"JSON may be {MAX_JSON_DEPTH} levels deep")
+
+
 Json = Any
-Metadata = dict[str, Json]
+SendableJson = Annotated[Any, AfterValidator(_sendable)]
+Metadata = Annotated[dict[str, Json], AfterValidator(_sendable)]
 
 
 def new_id() -> str:
@@ -125,7 +149,7 @@ class Part(WireModel):
     text: str | None = None
     raw: Base64 | None = None
     url: str | None = None
-    data: Json = None
+    data: SendableJson = None
     media_type: str | None = None
     filename: str | None = None
     metadata: Metadata | None = None

@@ -26,14 +26,16 @@ from coordinator.executor.decide import RetryPolicy
 from coordinator.executor.dispatch import Dispatcher
 from coordinator.executor.events import Wakeups
 from coordinator.executor.intake import Intake
+from coordinator.executor.outcomes import StepWriter
 from coordinator.executor.planning import Planning
 from coordinator.executor.runner import RunTools, TaskRunner
-from coordinator.executor.steps import StepLimits, StepRunner
+from coordinator.executor.steps import StepRunner
 from coordinator.executor.store import release_all_leases
 from coordinator.executor.worker import Worker
 from coordinator.face import Face
 from coordinator.health.monitor import HealthMonitor
-from coordinator.settings import Settings
+from coordinator.registry.registration import CARD_TIMEOUT_S
+from coordinator.settings import Settings, TaskSettings
 from coordinator.version import VERSION
 from models.database import Database, sole_owner_lock
 from models.migrate import migrate
@@ -49,6 +51,9 @@ It is an A2A agent itself: card at `/.well-known/agent-card.json`, JSON-RPC at `
 # Base64 in JSON is a third larger than the file; the rest of a request is small.
 BODY_OVERHEAD_BYTES = 2**20
 MAX_FACE_TASKS = 1_000
+MAX_STEP_CONNECTIONS = 4_096
+# Beside the stream that a step may hold: cancels, and looks at a remote task.
+SPARE_CONNECTIONS = 100
 
 
 def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastAPI:
@@ -73,7 +78,7 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
         redoc_url=None, title="Parley coordinator", version=VERSION, description=DESCRIPTION, lifespan=life
     )
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes, path_prefix="/api/")
     for router in (tasks.router, agents.router, sessions.router, system.router):
         app.include_router(router)
     card = face.agent.card()
@@ -91,17 +96,24 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now) -> Service
     policy = AddressPolicy(
         allow_loopback=settings.agents.allow_loopback, allow_private=settings.agents.allow_private
     )
-    http = await stack.enter_async_context(guarded_client(policy, timeout_s=settings.steps.timeout_s))
+    # Each has its own connections: neither steps nor registrations that hang keep a probe from its agent.
+    enter, connections = stack.enter_async_context, step_connections(settings.tasks)
+    steps_http = await enter(
+        guarded_client(policy, timeout_s=settings.steps.timeout_s, max_connections=connections)
+    )
+    probes_http = await enter(guarded_client(policy, timeout_s=settings.agents.probe_timeout_s))
+    registrations_http = await enter(guarded_client(policy, timeout_s=CARD_TIMEOUT_S))
     control, news = Wakeups(), Wakeups()
     planning = Planning(database)
-    limits = StepLimits(
-        timeout_s=settings.steps.timeout_s,
-        retries=RetryPolicy(settings.steps.max_attempts, settings.steps.backoff_s),
-    )
+    retries = RetryPolicy(settings.steps.max_attempts, settings.steps.backoff_s)
+    writer = StepWriter(database, news, retries, now)
     tools = RunTools(
         database=database,
         planning=planning,
-        steps=StepRunner(database, Dispatcher(http), news, limits, now),
+        steps=StepRunner(
+            database, Dispatcher(steps_http), writer, timeout_s=settings.steps.timeout_s, now=now
+        ),
+        writer=writer,
         control=control,
         news=news,
         owner=f"{socket.gethostname()}:{os.getpid()}",
@@ -112,7 +124,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now) -> Service
     worker = Worker(database, TaskRunner(tools), max_running=settings.tasks.max_running, now=now)
     stack.push_async_callback(worker.drain, grace_s=settings.tasks.grace_s)
     await stack.enter_async_context(background_loop(worker.loop(), name="worker"))
-    monitor = HealthMonitor(database, http, settings.agents, now)
+    monitor = HealthMonitor(database, probes_http, settings.agents, now)
     await stack.enter_async_context(monitor.running())
     intake = Intake(
         database,
@@ -123,7 +135,12 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now) -> Service
         default_deadline_s=settings.tasks.deadline_s,
         now=now,
     )
-    return Services(database, http, intake, planning, worker, news, settings, now)
+    return Services(database, registrations_http, intake, planning, worker, news, settings, now)
+
+
+def step_connections(tasks: TaskSettings) -> int:
+    """One for every step that may run at once, within what a process can hold open."""
+    return min(tasks.max_running * tasks.max_parallel_steps + SPARE_CONNECTIONS, MAX_STEP_CONNECTIONS)
 
 
 async def _take_over(stack: AsyncExitStack, settings: Settings, database: Database) -> None:

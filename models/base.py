@@ -35,6 +35,38 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
+def storable(text: str) -> str:
+    """The text without NUL and lone surrogates, which PostgreSQL does not hold, so nowhere do we."""
+    without_nul = text.replace("\x00", "") if "\x00" in text else text
+    if without_nul.isascii():
+        return without_nul
+    return without_nul.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _storable_document(value: Json) -> Json:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(str(key)): _storable_document(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable_document(item) for item in value]
+    return value
+
+
+class PlainText(TypeDecorator[str]):
+    """Text from anywhere, as every database can hold it; also where it is only compared."""
+
+    impl = String()
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: str | None,
+        dialect: Dialect,  # noqa: ARG002 SQLAlchemy's signature
+    ) -> str | None:
+        return storable(value) if value is not None else None
+
+
 class JsonDocument(TypeDecorator[Json]):
     """A JSON document; None is SQL's NULL, not JSON's null."""
 
@@ -45,6 +77,13 @@ class JsonDocument(TypeDecorator[Json]):
         if dialect.name == "postgresql":
             return dialect.type_descriptor(JSONB(none_as_null=True))
         return dialect.type_descriptor(JSON(none_as_null=True))
+
+    def process_bind_param(
+        self,
+        value: Json,
+        dialect: Dialect,  # noqa: ARG002 SQLAlchemy's signature
+    ) -> Json:
+        return _storable_document(value)
 
 
 class Base(DeclarativeBase):
@@ -59,7 +98,7 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 SQLAlchemy's own way to say it
         datetime: UtcDateTime(),
-        str: String(),
+        str: PlainText(),
         dict[str, Json]: JsonDocument(),
         list[Json]: JsonDocument(),
     }

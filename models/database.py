@@ -2,11 +2,12 @@
 
 A function that cannot await cannot hold a transaction open over a network call. Changes that arrive while
 a transaction is being committed go together into the next one (group commit); where one of them fails,
-each is run again in a transaction of its own, so that it fails alone.
+all are run again, each in a savepoint of its own, so that it fails alone.
 """
 
 import asyncio
 import fcntl
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 T = TypeVar("T")
 Query = Callable[[Connection], T]
+Run = Callable[[Connection, Sequence[Query[Any]]], list[Any]]
 
 MAX_GROUP = 256
-MAX_TRIES = 5
+CONFLICT_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2)
 READERS = 4
 
 
@@ -31,11 +33,18 @@ class _Pending:
     done: asyncio.Future[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """In the place of a change's result."""
+
+    error: Exception
+
+
 class _Backend(Protocol):
     async def read(self, query: Query[T]) -> T: ...
 
-    async def commit(self, changes: Sequence[Query[Any]]) -> list[Any]:
-        """All changes in one transaction: all results, or an exception and no change."""
+    async def commit(self, changes: Sequence[Query[Any]], run: Run) -> list[Any]:
+        """`run` the changes in one transaction and commit it, or raise and change nothing."""
         ...
 
     async def close(self) -> None: ...
@@ -45,7 +54,6 @@ class Database:
     """`url` is `sqlite:///path` or `postgresql://...`; the driver is chosen here."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self._backend: _Backend = (
             _Sqlite(url) if make_url(url).get_backend_name() == "sqlite" else _Postgres(url)
         )
@@ -73,39 +81,65 @@ class Database:
     async def _commit_pending(self) -> None:
         while self._pending:
             group, self._pending = self._pending[:MAX_GROUP], self._pending[MAX_GROUP:]
-            try:
-                results = await self._backend.commit([item.change for item in group])
-            except Exception:  # noqa: BLE001 whose fault it is shows when each runs alone
-                for item in group:
-                    await self._commit_alone(item)
-            else:
-                for item, result in zip(group, results, strict=True):
-                    if not item.done.done():
-                        item.done.set_result(result)
-
-    async def _commit_alone(self, item: _Pending) -> None:
-        for attempt in range(1, MAX_TRIES + 1):
-            try:
-                [result] = await self._backend.commit([item.change])
-            except Exception as exc:  # noqa: BLE001 handed to the caller of write
-                if attempt < MAX_TRIES and _is_conflict(exc):
+            outcomes = await self._commit([item.change for item in group])
+            for item, outcome in zip(group, outcomes, strict=True):
+                if item.done.done():
                     continue
-                if not item.done.done():
-                    item.done.set_exception(exc)
-            else:
-                if not item.done.done():
-                    item.done.set_result(result)
-            return
+                if isinstance(outcome, _Failed):
+                    item.done.set_exception(outcome.error)
+                else:
+                    item.done.set_result(outcome)
+
+    async def _commit(self, changes: Sequence[Query[Any]]) -> list[Any]:
+        """What became of each change: its result, or how it failed."""
+        for pause_s in CONFLICT_PAUSES_S:
+            try:
+                return await self._backend.commit(changes, _run_all)
+            except Exception as exc:  # noqa: BLE001 handed to the callers of write
+                failed: list[Any] = [_Failed(exc)] * len(changes)
+                if _is_unknown(exc):
+                    # The connection broke: nobody can tell whether the commit went through, so nothing
+                    # is run again here.
+                    return failed
+                if not _is_conflict(exc):
+                    break
+            await asyncio.sleep(pause_s)
+        else:
+            return failed
+        try:
+            return await self._backend.commit(changes, _run_each)
+        except Exception as exc:  # noqa: BLE001 handed to the callers of write
+            return [_Failed(exc)] * len(changes)
 
 
 def _is_conflict(exc: Exception) -> bool:
-    """A deadlock or serialization failure of PostgreSQL: the same change may go through at once."""
-    state = getattr(getattr(exc, "orig", None), "sqlstate", None)
-    return isinstance(exc, DBAPIError) and state in ("40001", "40P01")
+    """A deadlock or serialization failure, or a file that another process has locked."""
+    cause = getattr(exc, "orig", None)
+    state = getattr(cause, "sqlstate", None)
+    code = getattr(cause, "sqlite_errorcode", None)
+    return state in ("40001", "40P01") or code == sqlite3.SQLITE_BUSY
+
+
+def _is_unknown(exc: Exception) -> bool:
+    return isinstance(exc, OSError) or (isinstance(exc, DBAPIError) and exc.connection_invalidated)
 
 
 def _run_all(connection: Connection, changes: Sequence[Query[Any]]) -> list[Any]:
     return [change(connection) for change in changes]
+
+
+def _run_each(connection: Connection, changes: Sequence[Query[Any]]) -> list[Any]:
+    """Each change in a savepoint of its own, so that one that fails undoes itself alone."""
+    outcomes: list[Any] = []
+    for change in changes:
+        try:
+            with connection.begin_nested():
+                outcomes.append(change(connection))
+        except Exception as exc:
+            if _is_unknown(exc):
+                raise
+            outcomes.append(_Failed(exc))
+    return outcomes
 
 
 class _Sqlite:
@@ -123,8 +157,8 @@ class _Sqlite:
     async def read(self, query: Query[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
 
-    async def commit(self, changes: Sequence[Query[Any]]) -> list[Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._commit, changes)
+    async def commit(self, changes: Sequence[Query[Any]], run: Run) -> list[Any]:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._commit, changes, run)
 
     async def close(self) -> None:
         self._writer.shutdown()
@@ -136,9 +170,9 @@ class _Sqlite:
         with self._read_engine.connect() as connection:
             return query(connection)
 
-    def _commit(self, changes: Sequence[Query[Any]]) -> list[Any]:
+    def _commit(self, changes: Sequence[Query[Any]], run: Run) -> list[Any]:
         with self._write_engine.begin() as connection:
-            return _run_all(connection, changes)
+            return run(connection, changes)
 
 
 def _sqlite_engine(url: str, *, begin: str) -> Engine:
@@ -168,9 +202,9 @@ class _Postgres:
         async with self._engine.connect() as connection:
             return await connection.run_sync(query)
 
-    async def commit(self, changes: Sequence[Query[Any]]) -> list[Any]:
+    async def commit(self, changes: Sequence[Query[Any]], run: Run) -> list[Any]:
         async with self._engine.begin() as connection:
-            return await connection.run_sync(_run_all, changes)
+            return await connection.run_sync(run, changes)
 
     async def close(self) -> None:
         await self._engine.dispose()

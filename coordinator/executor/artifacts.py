@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import PurePath
 
 import pydantic_core
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, or_, select
 
 from a2a.types import Artifact as A2AArtifact
-from a2a.types import Json, Part
+from a2a.types import Part
 from coordinator.executor.errors import ArtifactNotFound
 from models.ids import new_id
 from models.tables import Artifact
@@ -77,7 +77,7 @@ def insert_artifacts(
             "filename": _filename(artifact, part),
             "media_type": media_type_of(part),
             "size_bytes": len(_content(part)),
-            "part": _without_nul(part),
+            "part": part.to_json(),
             "created_at": now,
         }
         for artifact in artifacts
@@ -93,14 +93,6 @@ def _filename(artifact: A2AArtifact, part: Part) -> str:
         return safe_filename(part.filename)
     extension = mimetypes.guess_extension(media_type_of(part)) or ""
     return safe_filename((artifact.name or "result") + extension)
-
-
-def _without_nul(part: Part) -> Json:
-    """PostgreSQL stores no NUL in text or JSON, so nowhere do we."""
-    if part.raw is not None:
-        return part.to_json()
-    dumped = part.model_dump_json(exclude_none=True)
-    return pydantic_core.from_json(dumped.replace("\\u0000", "") if "\\u0000" in dumped else dumped)
 
 
 def _content(part: Part) -> bytes:
@@ -143,8 +135,11 @@ def read_artifacts(
 ) -> list[Stored]:
     """The parts of the task's inputs (None) and of the steps named, in the order they came."""
     query = select(Artifact.__table__).where(Artifact.task_id == task_id).order_by(Artifact.id)
-    rows = connection.execute(query)
-    return [_stored(row) for row in rows if steps is None or row.step_number in steps]
+    if steps is not None:
+        numbers = [step for step in steps if step is not None]
+        is_wanted = Artifact.step_number.in_(numbers)
+        query = query.where(or_(is_wanted, Artifact.step_number.is_(None)) if None in steps else is_wanted)
+    return [_stored(row) for row in connection.execute(query)]
 
 
 def read_artifact(connection: Connection, task_id: str, artifact_id: str) -> Stored:

@@ -114,8 +114,9 @@ def _deadline_problem(task: TaskState) -> Problem:
 
 def _finish(task: TaskState) -> Finish:
     failed = [step for step in task.steps.values() if _is_broken(step)]
-    if not failed:
+    if not failed and any(step.status is StepStatus.COMPLETED for step in task.steps.values()):
         return Finish(TaskStatus.COMPLETED)
+    failed = failed or list(task.steps.values())
     first = next((step for step in failed if step.error is not None), failed[0])
     problem = first.error or Problem("STEP_FAILED", "A required step did not complete.")
     return Finish(TaskStatus.FAILED, Problem(problem.code, f"Step {first.number} failed: {problem.message}"))

@@ -12,8 +12,10 @@ from a2a.client import A2AClient
 from a2a.errors import (
     A2AError,
     AgentBusy,
+    AgentHttpError,
     AgentTimeout,
     InternalError,
+    InvalidAgentResponse,
     ProtocolError,
     TaskNotCancelable,
     TaskNotFound,
@@ -35,7 +37,7 @@ from coordinator.executor.state import Asked, AttemptFailed, Done, Outcome, Prob
 
 FIRST_POLL_S = 0.2
 LAST_POLL_S = 5.0
-MAX_FAILED_POLLS = 5
+UNREACHABLE_S = 15.0
 CALL_TIMEOUT_S = 30.0
 CANCEL_TIMEOUT_S = 10.0
 MAX_WORDS_CHARS = 2_000
@@ -99,7 +101,7 @@ class _Attempt:
             if self._task is not None:
                 await self._cancel_quietly(self._task.id)
             problem = Problem("STEP_TIMEOUT", f"The agent did not finish within {timeout_s:.0f} s.")
-            return AttemptFailed(problem, retryable=True, blames_agent=True)
+            return AttemptFailed(problem, retryable=True, blames_agent=True, is_uncertain=True)
         except A2AError as exc:
             return failed_call(exc)
 
@@ -110,26 +112,27 @@ class _Attempt:
             request = SendMessageRequest(
                 message=message, configuration=SendMessageConfiguration(return_immediately=True)
             )
-            answer = await self._client.send_message(request, timeout_s=min(timeout_s, CALL_TIMEOUT_S))
+            answer = await self._client.send_message(request, timeout_s=timeout_s)
         if isinstance(answer, Message):
             return Done((Artifact.of(*answer.parts, name="answer"),))
         await self._note(answer)
         return _outcome(answer) or await self.poll(answer.id)
 
     async def poll(self, remote_task_id: str) -> Outcome:
-        """Ask for the task at growing intervals until it has ended or asks something."""
-        pause_s, failures = FIRST_POLL_S, 0
+        """Ask for the task at growing intervals until it has ended or asks something. An agent that does not
+        answer is asked again for a while: the work may well go on behind a short outage."""
+        now = asyncio.get_running_loop().time
+        pause_s, last_answer = FIRST_POLL_S, now()
         while True:
             try:
                 task = await self._client.get_task(
                     GetTaskRequest(id=remote_task_id), timeout_s=CALL_TIMEOUT_S
                 )
-            except TransportError as exc:
-                failures += 1
-                if not exc.is_retryable or failures >= MAX_FAILED_POLLS:
+            except (TransportError, InternalError, InvalidAgentResponse):
+                if now() - last_answer >= UNREACHABLE_S:
                     raise
             else:
-                failures = 0
+                last_answer = now()
                 await self._note(task)
                 outcome = _outcome(task)
                 if outcome is not None:
@@ -147,22 +150,30 @@ class _Attempt:
                     if event.message is not None:
                         return event.message
                     task = await self._take(task, event)
-        except TransportError:
+                    if _outcome(task) is not None:
+                        # Some agents leave the stream open, as they may while they wait for a person.
+                        break
+        except (TransportError, InvalidAgentResponse):
             if task is None:
                 raise
         if task is None:
             raise InternalError("The agent's stream ended before it said anything.")
         return task
 
-    async def _take(self, task: Task | None, event: StreamResponse) -> Task | None:
+    async def _take(self, task: Task | None, event: StreamResponse) -> Task:
+        update = event.status_update or event.artifact_update
         if event.task is not None:
             task = event.task
-            await self._note(task)
-        elif task is not None and event.status_update is not None:
+        elif task is None:
+            # The task should have come first; what it is now includes this update.
+            assert update is not None
+            request = GetTaskRequest(id=update.task_id)
+            task = await self._client.get_task(request, timeout_s=CALL_TIMEOUT_S)
+        elif event.status_update is not None:
             apply_status(task, event.status_update)
-            await self._note(task)
-        elif task is not None and event.artifact_update is not None:
+        elif event.artifact_update is not None:
             apply_artifact(task, event.artifact_update)
+        await self._note(task)
         return task
 
     async def _note(self, task: Task) -> None:
@@ -217,12 +228,15 @@ def failed_call(exc: A2AError) -> AttemptFailed:
             return AttemptFailed(problem, retryable=True, retry_after_s=exc.retry_after_s)
         case TransportError():
             problem = Problem("AGENT_UNREACHABLE", f"The agent could not be reached: {exc.detail}.")
-            return AttemptFailed(problem, retryable=exc.is_retryable, blames_agent=True)
+            # A gateway's 502 passes as a broken connection does; a 404 or an HTML page does not.
+            retryable = exc.is_retryable or (isinstance(exc, AgentHttpError) and exc.status >= 500)
+            return AttemptFailed(problem, retryable, blames_agent=True, is_uncertain=exc.may_have_arrived)
         case TaskNotFound():
             problem = Problem("REMOTE_TASK_LOST", "The agent no longer knows the task it had begun.")
-            return AttemptFailed(problem, retryable=True)
+            return AttemptFailed(problem, retryable=True, is_uncertain=True)
         case InternalError():
-            return AttemptFailed(Problem("AGENT_FAILED", exc.detail), retryable=True, blames_agent=True)
+            problem = Problem("AGENT_FAILED", exc.detail)
+            return AttemptFailed(problem, retryable=True, blames_agent=True, is_uncertain=True)
         case ProtocolError():
             problem = Problem("AGENT_REFUSED", f"The agent refused the message: {exc.detail}")
             return AttemptFailed(problem, retryable=False)

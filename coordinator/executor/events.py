@@ -12,8 +12,6 @@ from sqlalchemy import Connection, Row, insert, select
 from a2a.types import Json
 from models.tables import TaskEvent
 
-MAX_TEXT_CHARS = 2_000
-
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -80,6 +80,10 @@ class Intake:
     async def create(self, request: NewTask, *, idempotency_key: str | None = None) -> str:
         """The id of the task, durably accepted. Raises SessionNotFound, PlanInvalid, IdempotencyConflict."""
         inputs = named_inputs(request.inputs)
+        if idempotency_key is not None:
+            made = await self._database.read(partial(_made_before, key=idempotency_key, request=request))
+            if made is not None:
+                return made
         if request.plan is not None:
             offers = agents_by_skill((await self._planning.index()).offers)
             validate_plan(request.plan, offers, [part.filename or "" for part in inputs])

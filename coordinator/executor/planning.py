@@ -44,15 +44,17 @@ class Planning:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = asyncio.Lock()
         self._offers: list[SkillOffer] = []
         self._index = SkillIndex([])
 
     async def index(self) -> SkillIndex:
-        offers = await self._database.read(list_offers)
-        if offers != self._offers:
-            # Thousands of offers take a second to index: not on the event loop.
-            self._offers, self._index = offers, await asyncio.to_thread(SkillIndex, offers)
-        return self._index
+        async with self._lock:
+            offers = await self._database.read(list_offers)
+            if offers != self._offers:
+                # Thousands of offers take a second to index: not on the event loop, and only once.
+                self._offers, self._index = offers, await asyncio.to_thread(SkillIndex, offers)
+            return self._index
 
     async def plan(self, task: TaskState) -> PlanningOutcome:
         index = await self.index()

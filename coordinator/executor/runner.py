@@ -18,6 +18,7 @@ from coordinator.executor.artifacts import read_artifacts
 from coordinator.executor.decide import decide
 from coordinator.executor.errors import LeaseLost
 from coordinator.executor.events import Event, Wakeups
+from coordinator.executor.outcomes import StepWriter
 from coordinator.executor.planning import Planned, Planning, Unplannable
 from coordinator.executor.state import (
     Dispatch,
@@ -33,6 +34,7 @@ from coordinator.executor.state import (
 from coordinator.executor.steps import StepRunner
 from coordinator.executor.store import (
     claim_task,
+    fail_task,
     insert_steps,
     load_task,
     read_signals,
@@ -58,6 +60,7 @@ class RunTools:
     database: Database
     planning: Planning
     steps: StepRunner
+    writer: StepWriter
     control: Wakeups
     news: Wakeups
     owner: str
@@ -88,6 +91,16 @@ class TaskRunner:
             finally:
                 await asyncio.shield(tools.database.write(partial(release_lease, lease=lease)))
 
+    async def give_up(self, task_id: str, error_id: str) -> None:
+        """Fail a task whose run crashes each time; its plan and steps are not even read."""
+        tools, now = self._tools, self._tools.now()
+        problem = Problem("INTERNAL_ERROR", f"The coordinator failed on this task; its log has {error_id}.")
+        claim = partial(claim_task, task_id=task_id, owner=tools.owner, lease_s=tools.lease_s, now=now)
+        lease = await tools.database.write(claim)
+        if lease is not None:
+            await tools.database.write(partial(fail_task, lease=lease, problem=problem, now=now))
+            tools.news.wake(task_id)
+
     @asynccontextmanager
     async def _renewed(self, lease: Lease) -> AsyncIterator[None]:
         tools = self._tools
@@ -96,7 +109,13 @@ class TaskRunner:
             while True:
                 await asyncio.sleep(tools.lease_s / 3)
                 renewal = partial(renew_lease, lease=lease, lease_s=tools.lease_s, now=tools.now())
-                if not await tools.database.write(renewal):
+                try:
+                    is_ours = await tools.database.write(renewal)
+                except Exception:
+                    # The database may be back before the lease runs out.
+                    log.exception("lease.renewal_failed")
+                    continue
+                if not is_ours:
                     # The run finds out by itself: its next write is refused.
                     return
                 tools.control.wake(lease.task_id)
@@ -107,6 +126,10 @@ class TaskRunner:
         finally:
             renewal.cancel()
             await asyncio.wait([renewal])
+
+
+class AnswerCame(Exception):
+    """A step's question was answered while its run was about to leave it to a person."""
 
 
 class _Run:
@@ -139,6 +162,9 @@ class _Run:
         agent is waited for: it may only just be starting."""
         waiting_for: str | None = None
         while True:
+            if task.cancel_requested or self._now() >= task.deadline_at:
+                await self._finish(task, None, _unplanned_end(task, waiting_for))
+                return None
             outcome = await self._tools.planning.plan(task)
             if isinstance(outcome, Planned):
                 return await self._adopt(task, outcome)
@@ -152,9 +178,6 @@ class _Run:
                     status=TaskStatus.PLANNING,
                     waiting_for=waiting_for,
                 )
-            if task.cancel_requested or self._now() >= task.deadline_at:
-                await self._finish(task, None, _unplanned_end(task, waiting_for))
-                return None
             await self._rest(wake, self._now() + timedelta(seconds=NO_AGENTS_RETRY_S))
             await self._look(task)
 
@@ -181,12 +204,16 @@ class _Run:
     async def _execute(self, task: TaskState, plan: Plan, wake: asyncio.Event) -> None:
         planned = {step.number: step for step in plan.steps}
         while True:
-            for command in decide(
+            commands = decide(
                 task,
                 self._now(),
                 active=self._active.keys(),
                 max_parallel=self._tools.max_parallel_steps,
-            ):
+            )
+            stops = [command for command in commands if isinstance(command, Stop)]
+            # All at once: an agent that does not answer its cancel holds up no other.
+            await asyncio.gather(*(self._stop(task, stop.number, stop.problem) for stop in stops))
+            for command in commands:
                 match command:
                     case Dispatch(number):
                         attempt = self._steps.attempt(self._lease, task, task.steps[number], planned[number])
@@ -195,15 +222,14 @@ class _Run:
                         attempt = self._steps.reattach(self._lease, task, task.steps[number], planned[number])
                         self._active[number] = asyncio.create_task(attempt, name=f"step {number}")
                     case Skip(number, reason):
-                        await self._steps.skip(self._lease, task.steps[number], reason)
-                    case Stop(number, problem):
-                        await self._stop(task, number, problem)
+                        await self._tools.writer.skip(self._lease, task.steps[number], reason)
+                    case Stop():
+                        continue
                     case Finish():
                         await self._finish(task, plan, command)
                         return
                     case Wait(until, for_person):
-                        if for_person:
-                            await self._leave_to_person(task)
+                        if for_person and await self._left_to_person(task):
                             return
                         await self._rest(wake, until)
             await self._collect()
@@ -245,20 +271,41 @@ class _Run:
         if not step.status.is_terminal:
             await self._steps.stop(self._lease, step, problem)
 
-    async def _leave_to_person(self, task: TaskState) -> None:
+    async def _left_to_person(self, task: TaskState) -> bool:
+        """Whether the run can end here. False where the answer came while it was about to: the rows of task
+        and steps change together in one transaction, so one of the two sees the other."""
         if task.status is TaskStatus.AWAITING_APPROVAL:
-            return
+            signals = await self._database.read(partial(read_signals, lease=self._lease))
+            return signals.status is TaskStatus.AWAITING_APPROVAL and not signals.cancel_requested
         asking = next(step for step in task.steps.values() if step.status is StepStatus.INPUT_REQUIRED)
         data = {"step_number": asking.number, "question": asking.question}
-        await self._write(Event("task.input_required", data), status=TaskStatus.INPUT_REQUIRED)
+        event, now = Event("task.input_required", data), self._now()
+
+        def change(connection: Connection) -> bool:
+            # The task's row first: whoever answers takes it first too.
+            write_task(connection, self._lease, now, (event,), status=TaskStatus.INPUT_REQUIRED)
+            if read_signals(connection, self._lease).answers:
+                raise AnswerCame
+            return True
+
+        try:
+            left = await self._database.write(change)
+        except AnswerCame:
+            await self._look(task)
+            return False
+        self._tools.news.wake(task.id)
+        return left
 
     async def _finish(self, task: TaskState, plan: Plan | None, finish: Finish) -> None:
         now = self._now()
         problem = finish.problem.to_json() if finish.problem is not None else None
         event = Event(f"task.{finish.status}", problem or {})
+        # Nobody else writes artifacts of this task, so they need not be read inside the transaction.
+        done = [number for number, step in task.steps.items() if step.status is StepStatus.COMPLETED]
+        stored = await self._database.read(partial(read_artifacts, task_id=task.id, steps=done))
+        result = aggregate(task.steps, stored)
 
         def change(connection: Connection) -> None:
-            result = aggregate(task.steps, read_artifacts(connection, task.id))
             write_task(
                 connection,
                 self._lease,
@@ -292,10 +339,11 @@ class _Run:
         self._tools.news.wake(self._lease.task_id)
 
 
-def _unplanned_end(task: TaskState, waiting_for: str) -> Finish:
+def _unplanned_end(task: TaskState, waiting_for: str | None) -> Finish:
     if task.cancel_requested:
         return Finish(TaskStatus.CANCELED)
-    problem = Problem("DEADLINE_EXCEEDED", f"The deadline passed while the task waited. {waiting_for}")
+    reason = waiting_for or "It was not planned yet."
+    problem = Problem("DEADLINE_EXCEEDED", f"The deadline passed while the task waited. {reason}")
     return Finish(TaskStatus.FAILED, problem)
 
 

@@ -31,6 +31,8 @@ class StepState:
     remote_task_id: str | None = None
     remote_context_id: str | None = None
     failed_agents: tuple[str, ...] = ()
+    may_have_run_twice: bool = False
+    is_uncertain: bool = False
     question: str | None = None
     answer: list[Json] | None = None
     waiting_for: str | None = None
@@ -79,12 +81,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """`blames_agent`: the agent did not answer properly, which counts against its health."""
+    """`blames_agent`: the agent did not answer properly, which counts against its health. `is_uncertain`:
+    the agent may have done the work, or be at it still."""
 
     problem: Problem
     retryable: bool
     retry_after_s: float | None = None
     blames_agent: bool = False
+    is_uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from models.ids import new_id
 from models.states import StepStatus, TaskStatus
 from models.tables import Task, TaskStep
 
+# Failures after which the agent may have done the work all the same.
+UNCERTAIN_CODES = ("AGENT_UNREACHABLE", "REMOTE_TASK_LOST", "STEP_TIMEOUT")
+
 _RUNNABLE = (TaskStatus.PENDING, TaskStatus.PLANNING, TaskStatus.EXECUTING)
 _WAITS_FOR_PERSON = (TaskStatus.AWAITING_APPROVAL, TaskStatus.INPUT_REQUIRED)
 
@@ -116,11 +119,13 @@ def _step_state(row: Json) -> StepState:
         remote_task_id=row["remote_task_id"],
         remote_context_id=row["remote_context_id"],
         failed_agents=tuple(row["failed_agents"]),
+        may_have_run_twice=row["may_have_run_twice"],
         question=row["question"],
         answer=row["answer"],
         waiting_for=row["waiting_for"],
         retry_at=row["retry_at"],
         error=Problem(error["code"], error["message"]) if error is not None else None,
+        is_uncertain=error is not None and error["code"] in UNCERTAIN_CODES,
     )
 
 
@@ -141,6 +146,28 @@ def write_task(
     if last_number is None:
         raise LeaseLost(lease.task_id)
     insert_events(connection, lease.task_id, last_number, events, now)
+
+
+def fail_task(connection: Connection, lease: Lease, problem: Problem, now: datetime) -> None:
+    """End the task and its open steps. Raises LeaseLost."""
+    write_task(
+        connection,
+        lease,
+        now,
+        (Event("task.failed", problem.to_json()),),
+        status=TaskStatus.FAILED,
+        waiting_for=None,
+        error=problem.to_json(),
+        completed_at=now,
+        lease_owner=None,
+        lease_token=None,
+        lease_expires_at=None,
+    )
+    connection.execute(
+        update(TaskStep)
+        .where(TaskStep.task_id == lease.task_id, TaskStep.completed_at.is_(None))
+        .values(status=StepStatus.FAILED, error=problem.to_json(), completed_at=now)
+    )
 
 
 def write_step(

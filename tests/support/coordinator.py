@@ -11,7 +11,7 @@ from a2a import Agent, Request
 from a2a.settings import AgentSettings as AgentProcessSettings
 from coordinator.app import create_app
 from coordinator.settings import AgentSettings, Settings, StepSettings, TaskSettings
-from tests.support.server import serving
+from tests.support.server import AsgiApp, serving
 
 
 def settings_for(database_url: str, **tasks: Any) -> Settings:
@@ -36,10 +36,13 @@ class Coordinator:
 
     def add_agent(self, make: Callable[[str], Agent]) -> str:
         """Serve the agent that `make` builds for its URL, and register it; its id."""
+        return self.add_app(lambda url: make(url).app(AgentProcessSettings(_env_file=None)))
+
+    def add_app(self, make: Callable[[str], AsgiApp]) -> str:
+        """The same for any server that has a card."""
         bound = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        app = make(url).app(AgentProcessSettings(_env_file=None))
-        self._stack.enter_context(serving(app, listening=bound))
+        self._stack.enter_context(serving(make(url), listening=bound))
         response = self.http.post("/api/agents", json={"card_url": url})
         assert response.status_code == 201, response.text
         return str(response.json()["id"])
