@@ -14,7 +14,6 @@ from uuid import uuid4
 
 from pydantic import (
     AfterValidator,
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
