@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.synced
 .PHONY: run check test bench format clean
 
 run: $(STAMP)
-	@$(BIN)/parley up
+	@$(BIN)/parley up || [ $$? -eq 130 ]
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -16,8 +16,8 @@ from a2a.card_types import (
     AgentSkill,
 )
 from a2a.server import build_app
-from a2a.settings import AgentSettings
-from a2a.skill import Skill, SkillFunction
+from a2a.settings import AgentSettings, read_settings
+from a2a.skill import CancelHook, Skill, SkillFunction
 from a2a.types import PROTOCOL_VERSION
 
 Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[None]]
@@ -58,7 +58,7 @@ class Agent:
     def skills(self) -> Mapping[str, Skill]:
         return self._skills
 
-    def skill(
+    def skill(  # noqa: PLR0913 keywords of a declaration, most of them left out
         self,
         *,
         id: str,  # noqa: A002 the card's own word
@@ -68,9 +68,15 @@ class Agent:
         examples: Sequence[str] = (),
         input_modes: Sequence[str] = DEFAULT_MODES,
         output_modes: Sequence[str] = DEFAULT_MODES,
+        replies: bool = False,
+        on_cancel: CancelHook | None = None,
     ) -> Callable[[FunctionT], FunctionT]:
         """Make the decorated function a skill. It takes a Request; it returns, or yields, text, a dict,
-        Parts or Artifacts; a generator may also yield Progress."""
+        Parts or Artifacts; a generator may also yield Progress.
+
+        With `replies` it may answer with a Reply; a stream of such a skill begins with its first output.
+        `on_cancel` is awaited with the task id, for a few seconds, when a task is canceled that waits for
+        input; a function that runs is told of its end by CancelledError."""
 
         def register(function: FunctionT) -> FunctionT:
             self._skills[id] = Skill(
@@ -82,6 +88,8 @@ class Agent:
                 input_modes=tuple(input_modes),
                 output_modes=tuple(output_modes),
                 function=function,
+                replies=replies,
+                on_cancel=on_cancel,
             )
             return function
 
@@ -112,7 +120,7 @@ class Agent:
 
     def app(self, settings: AgentSettings | None = None) -> FastAPI:
         """The server: card, JSON-RPC with SSE, OpenAPI docs at /docs. Settings come from the environment."""
-        settings = settings or AgentSettings()
+        settings = settings or read_settings(AgentSettings)
         url = str(settings.agent_url or self.url).rstrip("/")
         return build_app(self.card(url), self._skills, self.lifespan, settings)
 
@@ -121,7 +129,7 @@ class Agent:
         import uvicorn
 
         self.url = f"http://{host}:{port}"
-        settings = AgentSettings()
+        settings = read_settings(AgentSettings)
         # Without it a follower of a long task would hold up the end of the process for as long as it likes.
         graceful_s = math.ceil(settings.agent_grace_s)
         uvicorn.run(

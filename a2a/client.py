@@ -44,6 +44,7 @@ from a2a.types import (
 
 MAX_CARD_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 64 * 2**20
+MAX_STREAM_BYTES = 256 * 2**20
 MAX_RETRY_AFTER_S = 3_600.0
 ModelT = TypeVar("ModelT", bound=WireModel)
 
@@ -128,7 +129,7 @@ class A2AClient:
         timeout_s: float,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[StreamResponse]:
-        """Each event as it comes. `timeout_s` bounds the whole stream."""
+        """Each event as it comes. `timeout_s` bounds the whole stream, and so does MAX_STREAM_BYTES."""
         ends_at = asyncio.get_running_loop().time() + timeout_s
         async with AsyncExitStack() as stack:
             async with _deadline(self._url, timeout_s, ends_at=ends_at):
@@ -137,7 +138,7 @@ class A2AClient:
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
                     self._result_of(await self._read(response), response.status_code)
                     raise InvalidAgentResponse("A stream was asked for, no stream came.")
-            events = event_data(response.aiter_bytes(), max_event_bytes=MAX_ANSWER_BYTES)
+            events = event_data(_capped(response.aiter_bytes()), max_event_bytes=MAX_ANSWER_BYTES)
             while True:
                 # Only the wait for the next event is timed: between events the consumer runs.
                 async with _deadline(self._url, timeout_s, ends_at=ends_at):
@@ -240,11 +241,22 @@ async def _request(
     except httpx.TimeoutException as exc:
         raise AgentTimeout(url, after_s=timeout_s) from exc
     except httpx.TransportError as exc:
-        raise AgentUnreachable(url, str(exc) or "the connection failed") from exc
+        connected = not isinstance(exc, httpx.ConnectError)
+        detail = str(exc) or "the connection failed"
+        raise AgentUnreachable(url, detail, may_have_arrived=connected) from exc
     except httpx.DecodingError as exc:
         raise InvalidAgentResponse("The agent's answer is not compressed as it says.") from exc
     except (httpx.InvalidURL, httpx.TooManyRedirects) as exc:
         raise AgentUnreachable(url, "the URL cannot be used") from exc
+
+
+async def _capped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > MAX_STREAM_BYTES:
+            raise InvalidAgentResponse("The agent's answer is too large.")
+        yield chunk
 
 
 def _is_json(response: httpx.Response) -> bool:

@@ -3,6 +3,9 @@
 from a2a.card_types import AgentCard, AgentSkill
 from a2a.types import PROTOCOL_VERSION, Json
 
+# A message id that was there before gives the task it made then: that is what the id is for.
+TRY_AGAIN = "for another try change messageId, else the first answer comes again"
+
 
 def agent_description(card: AgentCard) -> str:
     """Markdown for the head of the page."""
@@ -22,16 +25,9 @@ def rpc_operation(card: AgentCard) -> dict[str, Json]:
     examples: dict[str, Json] = {}
     for skill in card.skills:
         said = skill.examples[0] if skill.examples else skill.name
-        params = {
-            "message": {
-                "messageId": f"example-{skill.id}",
-                "role": "ROLE_USER",
-                "parts": [{"text": said}],
-                "metadata": {"skillId": skill.id},
-            }
-        }
-        examples[f"send_{skill.id}"] = _example(f"Send: {said}", "SendMessage", params)
-        examples[f"stream_{skill.id}"] = _example(f"Stream: {said}", "SendStreamingMessage", params)
+        for verb, method in (("send", "SendMessage"), ("stream", "SendStreamingMessage")):
+            summary = f"{verb.capitalize()}: {said} ({TRY_AGAIN})"
+            examples[f"{verb}_{skill.id}"] = _example(summary, method, _message(verb, skill, said))
     examples["get_task"] = _example("Get a task", "GetTask", {"id": "the id of a task"})
     examples["cancel_task"] = _example("Cancel a task", "CancelTask", {"id": "the id of a task"})
     return {
@@ -58,6 +54,18 @@ def rpc_operation(card: AgentCard) -> dict[str, Json]:
             "413": {"description": "The request is too large (a JSON-RPC error body)."},
             "415": {"description": "The body is not JSON (a JSON-RPC error body)."},
         },
+    }
+
+
+def _message(verb: str, skill: AgentSkill, said: str) -> Json:
+    """A message id of its own for each example, with a number that says how the next one could look."""
+    return {
+        "message": {
+            "messageId": f"{verb}-{skill.id}-1",
+            "role": "ROLE_USER",
+            "parts": [{"text": said}],
+            "metadata": {"skillId": skill.id},
+        }
     }
 
 

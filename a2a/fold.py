@@ -1,40 +1,104 @@
 """A stream folded into the task it describes: what GetTask would say after the same events."""
 
-from a2a.types import Artifact, Part, Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent
+from a2a.errors import InvalidAgentResponse
+from a2a.types import Artifact, Part, Task, TaskArtifactUpdateEvent, TaskStatus, TaskStatusUpdateEvent
+
+MAX_ARTIFACTS = 10_000
+MAX_PARTS = 10_000
+
+
+class TaskFold:
+    """One task and the events that are folded into it, each in constant time.
+
+    It takes the task over; the events stay as they are. Raises InvalidAgentResponse for a task of more than
+    MAX_ARTIFACTS artifacts, or MAX_PARTS parts in one of them.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._artifacts = task.artifacts or []
+        _check(len(self._artifacts), MAX_ARTIFACTS)
+        self._places: dict[str, int] = {}
+        for place, artifact in enumerate(self._artifacts):
+            _check(len(artifact.parts), MAX_PARTS)
+            self._places.setdefault(artifact.artifact_id, place)
+        # By place: what the text of the artifact's last part is made of, where it has grown.
+        self._tails: dict[int, list[str]] = {}
+
+    @property
+    def task(self) -> Task:
+        """The task as far as the events told it. Joins up its text: do not read it at each event."""
+        for place in list(self._tails):
+            self._join(place)
+        return self._task
+
+    @property
+    def status(self) -> TaskStatus:
+        return self._task.status
+
+    def apply_status(self, event: TaskStatusUpdateEvent) -> None:
+        """Terminal states never change."""
+        if not self._task.status.state.is_terminal:
+            self._task.status = event.status
+
+    def apply_artifact(self, event: TaskArtifactUpdateEvent) -> None:
+        """Add or replace the artifact, or append the chunk's parts; adjoining bare text of one media type
+        becomes one part."""
+        chunk = event.artifact
+        place = self._places.get(chunk.artifact_id)
+        if place is None:
+            self._add(chunk)
+        elif event.append:
+            for part in chunk.parts:
+                self._append(place, part)
+        else:
+            self._tails.pop(place, None)
+            self._artifacts[place] = _own(chunk)
+
+    def _add(self, chunk: Artifact) -> None:
+        _check(len(self._artifacts) + 1, MAX_ARTIFACTS)
+        own = _own(chunk)
+        self._places[chunk.artifact_id] = len(self._artifacts)
+        self._artifacts.append(own)
+        self._task.artifacts = self._artifacts
+
+    def _append(self, place: int, part: Part) -> None:
+        parts = self._artifacts[place].parts
+        last = parts[-1]
+        if _is_bare_text(part) and _is_bare_text(last) and part.media_type == last.media_type:
+            self._tails.setdefault(place, [last.text or ""]).append(part.text or "")
+        else:
+            _check(len(parts) + 1, MAX_PARTS)
+            self._join(place)
+            parts.append(part)
+
+    def _join(self, place: int) -> None:
+        """The part is replaced, never changed: it belongs to the event it came with, too."""
+        tail = self._tails.pop(place, None)
+        if tail is not None:
+            parts = self._artifacts[place].parts
+            parts[-1] = parts[-1].model_copy(update={"text": "".join(tail)})
 
 
 def apply_status(task: Task, event: TaskStatusUpdateEvent) -> None:
-    """Terminal states never change."""
-    if not task.status.state.is_terminal:
-        task.status = event.status
+    TaskFold(task).apply_status(event)
 
 
 def apply_artifact(task: Task, event: TaskArtifactUpdateEvent) -> None:
-    """Add or replace the artifact, or append the chunk's parts; adjoining bare text of one media type
-    becomes one part."""
-    artifacts = task.artifacts or []
-    chunk = event.artifact
-    place = next((i for i, item in enumerate(artifacts) if item.artifact_id == chunk.artifact_id), None)
-    if place is None:
-        task.artifacts = [*artifacts, _copy(chunk)]
-    elif not event.append:
-        task.artifacts = [*artifacts[:place], _copy(chunk), *artifacts[place + 1 :]]
-    else:
-        _append_parts(artifacts[place], chunk.parts)
+    fold = TaskFold(task)
+    fold.apply_artifact(event)
+    assert fold.task is task
 
 
-def _append_parts(artifact: Artifact, parts: list[Part]) -> None:
-    for part in parts:
-        last = artifact.parts[-1]
-        if _is_bare_text(part) and _is_bare_text(last) and part.media_type == last.media_type:
-            last.text = (last.text or "") + (part.text or "")
-        else:
-            artifact.parts.append(part.model_copy())
+def _check(count: int, most: int) -> None:
+    if count > most:
+        raise InvalidAgentResponse("The agent's answer is too large.")
 
 
-def _copy(artifact: Artifact) -> Artifact:
-    """Its own list of its own parts: later chunks are written into them."""
-    return artifact.model_copy(update={"parts": [part.model_copy() for part in artifact.parts]})
+def _own(artifact: Artifact) -> Artifact:
+    """With a list of its own: later chunks are appended to it."""
+    _check(len(artifact.parts), MAX_PARTS)
+    return artifact.model_copy(update={"parts": list(artifact.parts)})
 
 
 def _is_bare_text(part: Part) -> bool:

@@ -15,11 +15,16 @@ from typing import TypeAlias
 
 import httpcore
 import httpx
+import structlog
 
 from a2a.errors import AddressRefused, ResponseTooLarge
 
+log = structlog.get_logger(__name__)
+
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+
+MAX_CONNECTIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,9 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         addresses = await _resolve(host, port, timeout)
         for address in addresses:
             if not self._policy.permits(address):
-                raise AddressRefused(host, f"its address {address} is not one we may connect to")
+                # The address is for the log only: the error may reach whoever gave us the name.
+                log.info("guard.refused", host=host, address=str(address))
+                raise AddressRefused(host, "its address is not one we may connect to")
         return await self._connect_first(addresses, port, timeout, local_address, socket_options)
 
     async def _connect_first(
@@ -119,11 +126,12 @@ async def _resolve(host: str, port: int, timeout: float | None) -> list[Address]
 class GuardedTransport(httpx.AsyncHTTPTransport):
     """httpx's own transport with its connections made by the guard."""
 
-    def __init__(self, policy: AddressPolicy) -> None:
-        super().__init__(trust_env=False)
+    def __init__(self, policy: AddressPolicy, *, max_connections: int) -> None:
+        context = ssl.create_default_context()
+        super().__init__(verify=context, trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
-            max_connections=200,
+            ssl_context=context,
+            max_connections=max_connections,
             max_keepalive_connections=50,
             keepalive_expiry=30.0,
             http1=True,
@@ -132,13 +140,20 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         )
 
 
-def guarded_client(policy: AddressPolicy, *, timeout_s: float, max_redirects: int = 3) -> httpx.AsyncClient:
+def guarded_client(
+    policy: AddressPolicy,
+    *,
+    timeout_s: float,
+    max_redirects: int = 3,
+    max_connections: int = MAX_CONNECTIONS,
+) -> httpx.AsyncClient:
     """A client for URLs from outside. No proxies and no credentials from the environment.
 
-    A refused address raises AddressRefused; everything else is httpx's own.
+    A request over `max_connections` waits for another to end. A refused address raises AddressRefused;
+    everything else is httpx's own.
     """
     return httpx.AsyncClient(
-        transport=GuardedTransport(policy),
+        transport=GuardedTransport(policy, max_connections=max_connections),
         timeout=timeout_s,
         follow_redirects=max_redirects > 0,
         max_redirects=max(max_redirects, 1),

@@ -25,6 +25,7 @@ from a2a.types import (
     CancelTaskRequest,
     GetTaskRequest,
     Json,
+    Message,
     SendMessageRequest,
     SendMessageResponse,
     StreamResponse,
@@ -72,6 +73,15 @@ def request_id_of(envelope: Json) -> RequestId:
     if isinstance(request_id, bool) or not isinstance(request_id, str | int | None):
         raise InvalidRequest("The id of a request is a string, an integer or null.")
     return request_id
+
+
+def request_id_in(body: bytes) -> RequestId:
+    """The id of a request that is refused before it is looked at; None where it has none that can be read."""
+    try:
+        envelope = pydantic_core.from_json(body, allow_inf_nan=False)
+        return request_id_of(envelope) if isinstance(envelope, dict) else None
+    except (ValueError, InvalidRequest):
+        return None
 
 
 def result_body(request_id: RequestId, result: WireModel) -> bytes:
@@ -144,8 +154,10 @@ class JsonRpc:
             return error_body(call.id, failure)
 
     async def _send_message(self, params: Json) -> SendMessageResponse:
-        task = await self._handler.send_message(validated(SendMessageRequest, params))
-        return SendMessageResponse.model_construct(task=task)
+        answer = await self._handler.send_message(validated(SendMessageRequest, params))
+        if isinstance(answer, Message):
+            return SendMessageResponse.model_construct(message=answer)
+        return SendMessageResponse.model_construct(task=answer)
 
     async def _stream_message(self, params: Json) -> AsyncIterator[StreamResponse]:
         return await self._handler.stream_message(validated(SendMessageRequest, params))

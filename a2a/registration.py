@@ -84,7 +84,7 @@ class Registrar:
         try:
             await self._ask({"operation": "deregister", "agentId": self._agent_id})
         except A2AError as exc:
-            log.info("registration.leave_failed", why=str(exc))
+            log.debug("registration.leave_failed", why=str(exc))
 
     async def _register(self) -> Registered:
         card = await fetch_card(self._http, self._coordinator_url, timeout_s=CALL_TIMEOUT_S)

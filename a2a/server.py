@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 import httpx
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 from fastapi_offline import FastAPIOffline
 from starlette.requests import ClientDisconnect
 
@@ -15,7 +15,7 @@ from a2a.card_types import WELL_KNOWN_PATH, AgentCard
 from a2a.docs import agent_description, rpc_operation
 from a2a.errors import InvalidRequest, VersionNotSupported
 from a2a.handler import RequestHandler
-from a2a.jsonrpc import JsonRpc, error_body
+from a2a.jsonrpc import JsonRpc, error_body, request_id_in
 from a2a.logs import configure_logging
 from a2a.registration import Load, Registrar
 from a2a.settings import AgentSettings
@@ -47,13 +47,6 @@ class A2AEndpoint:
 
     async def call(self, request: Request) -> Response:
         """One JSON-RPC 2.0 call (specification 9)."""
-        version = request.headers.get("a2a-version") or request.query_params.get("A2A-Version")
-        if _major_minor(version) != PROTOCOL_VERSION:
-            return _rpc_response(error_body(None, VersionNotSupported()))
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type not in JSON_TYPES:
-            refusal = InvalidRequest("Send the request with Content-Type: application/json.")
-            return _rpc_response(error_body(None, refusal), status_code=415)
         try:
             body = await _read_body(request, self._max_body_bytes)
         except ClientDisconnect:
@@ -61,6 +54,13 @@ class A2AEndpoint:
         if body is None:
             refusal = InvalidRequest(f"The request is over {self._max_body_bytes:,} bytes.")
             return _rpc_response(error_body(None, refusal), status_code=413)
+        version = request.headers.get("a2a-version") or request.query_params.get("A2A-Version")
+        if _major_minor(version) != PROTOCOL_VERSION:
+            return _rpc_response(error_body(request_id_in(body), VersionNotSupported()))
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type not in JSON_TYPES:
+            refusal = InvalidRequest("Send the request with Content-Type: application/json.")
+            return _rpc_response(error_body(request_id_in(body), refusal), status_code=415)
         answer = await self._rpc.answer(body)
         if isinstance(answer, bytes):
             return _rpc_response(answer)
@@ -95,6 +95,7 @@ def build_app(
     )
     add_a2a_routes(app, endpoint, card)
     app.add_api_route("/health", _health, methods=["GET"], tags=["operation"], summary="Liveness")
+    app.add_api_route("/health", _health, methods=["HEAD"], include_in_schema=False)
     return app
 
 
@@ -108,6 +109,7 @@ def add_a2a_routes(app: FastAPI, endpoint: A2AEndpoint, card: AgentCard) -> None
         tags=["A2A"],
         summary="Agent card",
     )
+    app.add_api_route(WELL_KNOWN_PATH, endpoint.card, methods=["HEAD"], include_in_schema=False)
     app.add_api_route(
         "/",
         endpoint.call,
@@ -116,6 +118,12 @@ def add_a2a_routes(app: FastAPI, endpoint: A2AEndpoint, card: AgentCard) -> None
         summary="JSON-RPC endpoint",
         openapi_extra=rpc_operation(card),
     )
+    # For a person who opens the server's address in a browser.
+    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
+
+
+async def _to_docs() -> RedirectResponse:
+    return RedirectResponse("/docs")
 
 
 async def _health() -> dict[str, str]:

@@ -1,11 +1,27 @@
 """The environment of an agent process. The only place in this package that reads it."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from a2a.logs import LogFormat, LogLevel
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def read_settings(model: type[SettingsT]) -> SettingsT:
+    """The settings from the environment. A value that cannot be used ends the process with a line that names
+    the variable, rather than with a traceback."""
+    try:
+        return model()
+    except ValidationError as exc:
+        prefix = str(model.model_config.get("env_prefix", ""))
+        lines = [
+            f"{prefix.upper()}{'_'.join(map(str, error['loc'])).upper()}: {error['msg']}. See .env.example."
+            for error in exc.errors(include_url=False)
+        ]
+        raise SystemExit("\n".join(lines)) from exc
 
 
 class AgentSettings(BaseSettings):

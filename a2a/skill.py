@@ -1,7 +1,7 @@
 """What the author of an agent works with: the request, what a skill may yield or raise, the skill itself."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,19 @@ class Progress:
     text: str
 
 
+class Reply:
+    """An answer that needs no task: returned, or yielded before anything else, by a skill with `replies`.
+
+    The caller gets a message with these parts. Where it knows of a task already, because it did not wait for
+    the answer or the skill had to wait for its turn, the parts are the task's result instead.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: Part) -> None:
+        self.parts = parts
+
+
 class SkillOutcome(Exception):
     """Base of what a skill raises to end its turn in another way than with a result."""
 
@@ -76,14 +89,19 @@ class SkillFailed(SkillOutcome):
         self.retryable = retryable
 
 
-Produced = str | Part | Artifact | Progress | dict[str, Any]
+Produced = str | Part | Artifact | Progress | Reply | dict[str, Any]
 Result = Produced | Sequence[Part | Artifact] | None
+CancelHook = Callable[[str], Awaitable[None]]
 SkillFunction = Callable[[Request], Awaitable[Result]] | Callable[[Request], AsyncGenerator[Produced]]
 
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A function and what the card says of it. Empty modes mean the card's defaults."""
+    """A function and what the card says of it. Empty modes mean the card's defaults.
+
+    `replies` says that the function may give a Reply; `on_cancel` is called with the id of a task that is
+    canceled while it waits for input, when the function does not run.
+    """
 
     id: str
     name: str
@@ -93,8 +111,10 @@ class Skill:
     input_modes: tuple[str, ...]
     output_modes: tuple[str, ...]
     function: SkillFunction
+    replies: bool = False
+    on_cancel: CancelHook | None = None
 
-    async def produce(self, request: Request) -> AsyncIterator[Produced]:
+    async def produce(self, request: Request) -> AsyncGenerator[Produced]:
         """Run the function; what it returns or yields, one by one."""
         produced = self.function(request)
         if isinstance(produced, AsyncGenerator):
@@ -107,7 +127,7 @@ class Skill:
         result = await produced
         if result is None:
             return
-        if isinstance(result, str | Part | Artifact | Progress | dict):
+        if isinstance(result, str | Part | Artifact | Progress | Reply | dict):
             yield result
             return
         for item in result:

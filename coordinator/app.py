@@ -16,6 +16,7 @@ from a2a.handler import RequestHandler
 from a2a.jsonrpc import JsonRpc
 from a2a.logs import configure_logging
 from a2a.server import A2AEndpoint, add_a2a_routes
+from a2a.settings import read_settings
 from a2a.store import MemoryTaskStore
 from coordinator.api import agents, problems, sessions, system, tasks
 from coordinator.api.limits import BodyLimit
@@ -57,7 +58,7 @@ SPARE_CONNECTIONS = 100
 
 
 def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastAPI:
-    settings = settings or Settings()
+    settings = settings or read_settings(Settings)
     max_body_bytes = settings.tasks.max_upload_bytes * 4 // 3 + BODY_OVERHEAD_BYTES
     face = Face(str(settings.coordinator_url).rstrip("/"))
     handler = RequestHandler(face.agent.skills, MemoryTaskStore(), max_running=MAX_FACE_TASKS)

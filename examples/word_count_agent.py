@@ -13,6 +13,7 @@ agent = Agent(name="Word counter", description="Counts words.", version="1.0.0",
     description="Count the words of a text or an attached file",
     tags=["count", "words", "length"],
     examples=["count the words of: to be or not to be", "how many words are in the attached file"],
+    input_modes=["text/plain", "text/markdown"],
 )
 async def count_words(request: Request) -> str:
     files = [part.content().decode(errors="replace") for part in request.attachments]

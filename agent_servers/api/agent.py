@@ -9,7 +9,8 @@ from a2a.guard import AddressPolicy
 from agent_servers.api.budget import Budget, run_bounded
 from agent_servers.api.errors import TableRefused
 from agent_servers.api.fetch import Fetched, Limits, UrlRefused, fetch, find_urls
-from agent_servers.api.inputs import Tables, documents, tables
+from agent_servers.api.documents import documents
+from agent_servers.api.inputs import NOTE, Tables, is_note, tables
 from agent_servers.api.settings import ApiAgentSettings
 from agent_servers.api.summaries import (
     Summary,
@@ -84,7 +85,8 @@ def _add_analyse(agent: Agent, settings: ApiAgentSettings, at_once: asyncio.Sema
         output_modes=("text/markdown", "application/json", "application/sql", "image/svg+xml"),
     )
     async def analyse(request: Request) -> AsyncGenerator[Progress | Artifact]:
-        found = await asyncio.to_thread(tables, request.attachments, request.data, settings.max_file_bytes)
+        attached = [part for part in request.attachments if not is_note(part)]
+        found = await asyncio.to_thread(tables, attached, request.data, settings.max_file_bytes)
         if not found.found:
             raise Rejected(_no_table(found))
         failures: list[str] = []
@@ -112,8 +114,8 @@ def _too_slow(name: str, settings: ApiAgentSettings) -> str:
 
 
 def _no_table(found: Tables) -> str:
-    reasons = f" {' '.join(found.notes[:5])}" if found.notes else ""
-    return f"There is no table to analyse.{reasons} Attach a CSV, TSV, JSON or NDJSON file."
+    what_to_do = found.notes[:5] or ["Attach a CSV, TSV, JSON or NDJSON file."]
+    return f"There is no table to analyse. {' '.join(what_to_do)}"
 
 
 def _analysis_artifacts(outcome: Outcome, name: str, number: int) -> list[Artifact]:
@@ -159,16 +161,18 @@ def _add_summarise(agent: Agent, settings: ApiAgentSettings, at_once: asyncio.Se
             "Write a summary of the text in 100 words",
             "Condense the article into one paragraph",
         ],
-        input_modes=("text/plain", "text/markdown", "text/html", "application/json"),
+        input_modes=("text/plain", "text/markdown", "text/html", "application/json", "application/pdf"),
         output_modes=("text/markdown", "application/json"),
     )
     async def summarise(request: Request) -> Artifact:
-        spoken = [p.text for p in request.message.parts if p.text is not None and not p.is_attachment]
+        parts = [part for part in request.message.parts if not is_note(part)]
+        spoken = [part.text for part in parts if part.text is not None and not part.is_attachment]
+        attached = [part for part in parts if part.is_attachment]
         instruction, own = split_instruction(spoken[0]) if spoken else ("", "")
 
         def work(_: Budget) -> tuple[Summary, list[str]]:
             said = [own, *spoken[1:]]
-            found, notes = documents(request.attachments, said, settings.max_file_bytes)
+            found, notes = documents(attached, request.data, said, settings.max_file_bytes)
             return summarise_documents(found, instruction, read_citations(request.data)), notes
 
         try:
@@ -176,7 +180,7 @@ def _add_summarise(agent: Agent, settings: ApiAgentSettings, at_once: asyncio.Se
                 summary, notes = await run_bounded(work, timeout_s=settings.work_timeout_s)
         except TimeoutError as exc:
             raise SkillFailed("The text is too long to summarise in time; send a part of it.") from exc
-        if not summary.sentences:
+        if not summary.sentences and not summary.outline:
             raise Rejected(_no_text(notes))
         return Artifact.of(
             Part.from_text(summary.markdown(notes), media_type="text/markdown", filename="summary.md"),
@@ -234,4 +238,5 @@ def _response(fetched: Fetched) -> Artifact:
     else:
         name = f"response.{_EXTENSIONS.get(fetched.media_type, 'txt')}"
         content = Part.from_text(fetched.value, media_type=fetched.media_type, filename=name)
-    return Artifact.of(content, Part.from_text(fetched.line()), name="response", description=fetched.line())
+    receipt = Part.from_text(fetched.line(), metadata={NOTE: True})
+    return Artifact.of(content, receipt, name="response", description=fetched.line())

@@ -1,4 +1,8 @@
-"""What came along in a message, sorted: tables to analyse, texts to summarise, and notes on the rest."""
+"""What came along in a message: tables to analyse, and a sentence for each file that is none.
+
+A part whose metadata has `"note": true` is a receipt ("GET ... answered 200"): it is there to be read by
+people, and neither analyse nor summarise takes it for the content.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,18 +10,30 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from a2a import Part
-from agent_servers.api.decoding import decode
 from agent_servers.api.errors import TableRefused
 from agent_servers.api.json_rows import find_table
 from agent_servers.api.records import RecordSet
 from agent_servers.api.tables import read_records
 from agent_servers.api.wording import value
 
+NOTE = "note"
 MAX_TABLES = 3
-_MAX_FILES = 20
-_PROSE_TYPES = {"text/markdown", "text/html", "application/pdf", "application/xhtml+xml"}
-_PROSE_SUFFIXES = {".md", ".markdown", ".html", ".htm", ".pdf", ".svg", ".png", ".jpg", ".docx"}
-_TEXT_SUFFIXES = {".md", ".markdown", ".html", ".htm", ".txt", ".text", ".rst", ".log", ""}
+MAX_FILES = 20
+_PROSE_TYPES = {"text/markdown", "text/html", "application/xhtml+xml"}
+_FOREIGN = {
+    ".xlsx": "an Excel file; save it as CSV and attach that",
+    ".xls": "an Excel file; save it as CSV and attach that",
+    ".xlsm": "an Excel file; save it as CSV and attach that",
+    ".ods": "a spreadsheet; save it as CSV and attach that",
+    ".pdf": "a PDF document and no table; ask to summarise or research it, or attach its table as CSV",
+}
+_FOREIGN_TYPES = {
+    "application/pdf": ".pdf",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+}
+_PROSE_SUFFIXES = {".md", ".markdown", ".html", ".htm", ".svg", ".png", ".jpg", ".docx"}
 
 
 @dataclass(slots=True)
@@ -28,13 +44,9 @@ class Tables:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A text to summarise and where it is from."""
-
-    name: str
-    text: str
-    is_html: bool = False
+def is_note(part: Part) -> bool:
+    """Whether a part only says what another part of its artifact is."""
+    return bool((part.metadata or {}).get(NOTE))
 
 
 def file_name(part: Part, number: int) -> str:
@@ -51,8 +63,11 @@ def media_type(part: Part) -> str:
 def tables(parts: Sequence[Part], data: Sequence[Any], max_file_bytes: int) -> Tables:
     """The tables among attachments; where there are none, those among the data parts."""
     result = Tables()
-    for number, part in enumerate(parts[:_MAX_FILES], start=1):
+    for number, part in enumerate(parts[:MAX_FILES], start=1):
         name = file_name(part, number)
+        if what := _foreign(part, name):
+            result.notes.append(f"{value(name)} is {what}.")
+            continue
         try:
             records = _table(part, name, max_file_bytes)
         except TableRefused as exc:
@@ -65,10 +80,20 @@ def tables(parts: Sequence[Part], data: Sequence[Any], max_file_bytes: int) -> T
             continue
         result.found.append((name, records))
     if not result.found:
-        for number, item in enumerate(data[:_MAX_FILES], start=1):
+        for number, item in enumerate(data[:MAX_FILES], start=1):
             if len(result.found) < MAX_TABLES and (records_found := find_table(item)):
                 result.found.append((f"data part {number}", records_found))
+        if data and not result.found and not result.notes:
+            result.notes.append("The JSON holds no table; send an array of objects.")
     return result
+
+
+def _foreign(part: Part, name: str) -> str:
+    """What a file of a format that is not read is, and what to do about it; '' for the others."""
+    kind, suffix = media_type(part), PurePosixPath(name.lower()).suffix
+    # Windows calls a CSV file by the media type of Excel.
+    told = suffix if suffix in _FOREIGN or suffix in {".csv", ".tsv"} else _FOREIGN_TYPES.get(kind, "")
+    return _FOREIGN.get(told, "")
 
 
 def _table(part: Part, name: str, max_file_bytes: int) -> RecordSet:
@@ -76,47 +101,12 @@ def _table(part: Part, name: str, max_file_bytes: int) -> RecordSet:
         raise TableRefused("links are not followed here; attach the file itself")
     kind, suffix = media_type(part), PurePosixPath(name.lower()).suffix
     if kind in _PROSE_TYPES or kind.startswith("image/") or suffix in _PROSE_SUFFIXES:
-        raise TableRefused("it is a document and not a table")
+        raise TableRefused("it is a document and not a table; attach a CSV, TSV, JSON or NDJSON file")
     raw = part.content()
     if len(raw) > max_file_bytes:
         raise TableRefused(f"it is over {max_file_bytes // 2**20} MiB; send fewer rows or fewer columns")
     records = read_records(raw, name=name, media_type=kind)
     is_plain = kind == "text/plain" or suffix in {".txt", ".log"}
     if is_plain and len(records.header) == 1:
-        raise TableRefused("it is plain text without columns")
+        raise TableRefused("it is plain text without columns; attach a CSV, TSV, JSON or NDJSON file")
     return records
-
-
-def documents(
-    parts: Sequence[Part], spoken: Sequence[str], max_file_bytes: int
-) -> tuple[list[Document], list[str]]:
-    """The texts to summarise: attached ones, and what was said beyond the instruction."""
-    found = [Document("message", text) for text in spoken if text.strip()]
-    notes = []
-    for number, part in enumerate(parts[:_MAX_FILES], start=1):
-        name = file_name(part, number)
-        reason = _no_text(part, name, max_file_bytes)
-        if reason is None:
-            try:
-                text, _ = decode(part.content())
-            except TableRefused:
-                reason = "it is not a text"
-            else:
-                is_html = media_type(part) == "text/html" or name.lower().endswith((".html", ".htm"))
-                found.append(Document(name, text, is_html))
-        if reason:
-            notes.append(f"{value(name)} was not summarised: {reason}.")
-    return found, notes
-
-
-def _no_text(part: Part, name: str, max_file_bytes: int) -> str | None:
-    kind, suffix = media_type(part), PurePosixPath(name.lower()).suffix
-    if part.url is not None:
-        return "links are not followed here; attach the text itself"
-    if kind.startswith("image/") or (suffix not in _TEXT_SUFFIXES and not kind.startswith("text/")):
-        return "it is not a text"
-    if kind in {"text/csv", "text/tab-separated-values"} or suffix in {".csv", ".tsv"}:
-        return "it is a table; ask to analyse it"
-    if len(part.content()) > max_file_bytes:
-        return f"it is over {max_file_bytes // 2**20} MiB"
-    return None

@@ -1,10 +1,11 @@
 """An analysis as people and programs read it: the markdown report and the data part."""
 
+import re
 from collections.abc import Sequence
 
 from agent_servers.api.analysis import Analysis
 from agent_servers.api.study import Study
-from agent_servers.api.tables import Column, Record, profile_sql
+from agent_servers.api.tables import Column, Record, Table, literal, profile_sql
 from agent_servers.api.typing_rules import Kind
 from agent_servers.api.wording import STEP_ADJECTIVES, counted, listing, name, number, value
 
@@ -38,7 +39,18 @@ def evidence(analysis: Analysis) -> str:
         f"-- E{n}: {' '.join(finding.text.split())}\n{finding.sql};"
         for n, finding in enumerate(analysis.findings, 1)
     ]
-    return "\n\n".join(queries)
+    return "\n\n".join([_how_to_run(analysis.study.table), *queries]) if queries else ""
+
+
+def _how_to_run(table: Table) -> str:
+    """Where the table `data` comes from. A file that was repaired is not what DuckDB would read."""
+    safe = re.sub(r"[^\w. -]", "_", table.name)
+    if safe.lower().endswith((".csv", ".tsv")) and not table.repairs:
+        return f"-- In DuckDB: CREATE TABLE data AS SELECT * FROM read_csv({literal(safe)});"
+    return (
+        f"-- The table data is {safe} as the report describes it, its columns named and typed as there\n"
+        "-- and its repairs made. Load it so before you run these queries in DuckDB."
+    )
 
 
 def _opening(about: Study) -> str:

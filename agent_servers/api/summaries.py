@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_servers.api.inputs import Document
+from agent_servers.api.documents import Document
 from agent_servers.extract import Sentence, split_sentences, summarise, words
 
 _DEFAULT = 5
@@ -59,15 +59,18 @@ class Summary:
     sentences: list[Sentence]
     length: Length
     citations: list[Citation]
+    outline: tuple[str, ...] = ()
 
     def markdown(self, notes: Sequence[str] = ()) -> str:
-        """The sentences as they stand, then the sources that they still cite."""
+        """How a JSON text is built, the sentences as they stand, then the sources that they still cite."""
         if self.length.bullets:
             lines = [f"- {sentence.flat}" for sentence in self.sentences]
         else:
-            size = -(-len(self.sentences) // self.length.paragraphs)
+            size = max(1, -(-len(self.sentences) // self.length.paragraphs))
             groups = [self.sentences[i : i + size] for i in range(0, len(self.sentences), size)]
             lines = "\n\n".join(" ".join(s.flat for s in group) for group in groups).split("\n")
+        if self.outline:
+            lines = [*self.outline, *(["", *lines] if self.sentences else [])]
         if self.citations:
             lines += ["", "## Sources", ""]
             lines += [f"- [{entry['number']}] {_source_line(entry)}" for entry in self.citations]
@@ -79,6 +82,7 @@ class Summary:
         return {
             "sentences": [{"text": s.text, "source": s.source, "line": s.line} for s in self.sentences],
             "citations": self.citations,
+            "outline": list(self.outline),
         }
 
 
@@ -128,8 +132,9 @@ def summarise_documents(
     asking = frozenset(words(_ASKING))
     query = " ".join(word for word in words(instruction) if word not in asking)
     chosen = _fitting(_about(sentences, query, length), query, length)
+    outline = tuple(line for document in documents for line in document.outline)
     used = {int(number) for sentence in chosen for number in _MARKER.findall(sentence.text)}
-    return Summary(chosen, length, [entry for entry in known if entry["number"] in used])
+    return Summary(chosen, length, [entry for entry in known if entry["number"] in used], outline)
 
 
 def _about(sentences: list[Sentence], query: str, length: Length) -> list[Sentence]:

@@ -31,6 +31,13 @@ def build_agent(settings: ResearchSettings) -> Agent:
 
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        if not await asyncio.to_thread(library.folder.is_dir):
+            log.error(
+                "research.library_missing",
+                folder=str(library.folder),
+                hint="There is no such folder, so only attached files can be searched. Create it, or set"
+                " RESEARCH_LIBRARY to a folder of documents and restart the agent.",
+            )
         await asyncio.to_thread(library.refresh)
         log.info("research.ready", documents=len(library.names()))
         try:

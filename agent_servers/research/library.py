@@ -165,6 +165,9 @@ def _entries_of(folder: Path) -> Sequence[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        # A subfolder may go at any time; a library that is not there was reported at the start.
+        return []
     except OSError:
         log.warning("library.folder_unreadable", folder=folder.name)
         return []

@@ -31,6 +31,16 @@ _TRAILER = re.compile(
     r"|(?:and )?(?:cite|with) (?:the |your )?(?:sources?|citations?|references?))[\s.?!]*$",
     re.IGNORECASE,
 )
+_COUNT = r"\d{1,4}|an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|few|several|single"
+_SIZE = r"about|around|at most|no more than|less than|under|up to|the|short|brief|concise|key|main"
+# How long and in which form to answer is no part of the topic.
+_FORMAT = re.compile(
+    rf"[\s,]*\b(?:in|as|using|with|within)\s+(?:(?:{_SIZE}|{_COUNT})\s+)*"
+    rf"(?:bullet(?:s|ed)?(?:[\s-]+(?:points?|lists?))?|(?<=\s)(?:(?:{_COUNT}|short|brief|concise|key|main)\s+)"
+    r"(?:sentences?|words|paragraphs?|points|lines|takeaways))\b"
+    r"|[\s,]*\b(?:briefly|concisely|in (?:brief|short)|keep it (?:short|brief)|bullet points?)\b",
+    re.IGNORECASE,
+)
 _CLAUSE = re.compile(r"[?;\n]+|,\s*(?:and\s+|or\s+)?|\s+(?:and|or|versus|vs\.?|as well as)\s+", re.IGNORECASE)
 _FORM_TEXT = """
     actually always answer anything available become best better come currently detail details
@@ -40,6 +50,13 @@ _FORM_TEXT = """
     stays still summarise summarize summary take takes tell thing things time times type types want way
     ways work works"""
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+
+
+# Words of questions that documents head their sections with in other words.
+_SYNONYMS = (
+    ("advantages", "benefits", "pros", "strengths", "upsides"),
+    ("drawbacks", "disadvantages", "cons", "downsides", "weaknesses"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +98,16 @@ def _form_words() -> frozenset[str]:
     return frozenset(stem(word) for word in _FORM_TEXT.split())
 
 
+@cache
+def synonyms(root: str) -> frozenset[str]:
+    """Stems that mean the same as this one where a question asks for pros or cons."""
+    groups = (frozenset(stem(word) for word in group) for group in _SYNONYMS)
+    return next((group - {root} for group in groups if root in group), frozenset())
+
+
 def understand(text: str) -> Question:
     """The topic and its key terms in the order asked; no terms where the text names nothing."""
-    topic = " ".join(text[:_MAX_CHARS].split())
+    topic = _FORMAT.sub("", " ".join(text[:_MAX_CHARS].split()))
     while (shorter := _LEAD_IN.sub("", topic)) != topic:
         topic = shorter
     while (shorter := _TRAILER.sub("", topic)) != topic:

@@ -4,28 +4,21 @@ Bytes come from strangers: every loop is bounded, a bad file raises Unreadable w
 """
 
 import bisect
-import io
 import re
-import struct
-import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from agent_servers.markup import MOJIBAKE, Kind, blocks
+from agent_servers.pdf import PdfRefused, read_pdf
 
 if TYPE_CHECKING:
-    from pypdf import PdfReader
     from selectolax.lexbor import LexborNode
 
 _MAX_CHARS = 2_000_000
-_PDF_PAGES = 400
-_PDF_SECONDS = 20.0
 _HTML_DEPTH = 200
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-_LIGATURES = str.maketrans({"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi"})
 _SKIPPED_TAGS = frozenset(
     {"script", "style", "noscript", "template", "head", "nav", "svg", "iframe", "object", "form"}
 )
@@ -37,23 +30,6 @@ _AROUND = dict.fromkeys(_BLOCK_TAGS.split(), ("\n\n", "\n\n")) | {
     "tr": ("\n", "|"),
     "br": ("\n", ""),
 }
-
-
-# Next to its own errors pypdf lets these through when a file is broken.
-_PDF_FAULTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 _DATA_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".ndjson", ".jsonl", ".xlsx", ".parquet"})
 _DATA_TYPES = frozenset({"text/csv", "text/tab-separated-values", "application/json", "application/x-ndjson"})
 
@@ -168,45 +144,19 @@ def plain(heading: str) -> str:
 
 
 def _read_pdf(name: str, raw: bytes) -> Document:
-    import logging
-
-    import pypdf
-    from pypdf.errors import PyPdfError
-
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
-        reader = pypdf.PdfReader(io.BytesIO(raw))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise Unreadable("it is encrypted; save it without a password")
-        title = reader.metadata.title if reader.metadata else None
-        pages = list(_pdf_pages(reader))
-    except Unreadable:
-        raise
-    except (PyPdfError, *_PDF_FAULTS) as error:
-        raise Unreadable("it is not a readable PDF; save it again and retry") from error
-    if not any(page.strip() for page in pages):
-        raise Unreadable("it is a PDF without text, probably scanned; run OCR on it first")
-    return _paged(name, pages, title)
+        found = read_pdf(raw)
+    except PdfRefused as refused:
+        raise Unreadable(refused.reason) from refused
+    return _paged(name, found.pages, found.title)
 
 
-def _pdf_pages(reader: "PdfReader") -> Iterator[str]:
-    deadline = time.monotonic() + _PDF_SECONDS
-    left = _MAX_CHARS
-    for number, page in enumerate(reader.pages):
-        if number >= _PDF_PAGES or left <= 0 or time.monotonic() > deadline:
-            return
-        text = _CONTROL.sub("", page.extract_text()).translate(_LIGATURES)[:left]
-        left -= len(text)
-        # A word that the layout broke over two lines is one word.
-        yield re.sub(r"([a-z])-\n([a-z])", r"\1\2", text)
-
-
-def _paged(name: str, pages: list[str], title: object) -> Document:
+def _paged(name: str, pages: list[str], title: str) -> Document:
     starts, position = [], 0
     for page in pages:
         starts.append(position)
         position += len(page) + 2
-    heading = plain(decode(str(title).encode("utf-8", "replace"))) if title else ""
+    heading = plain(decode(title.encode("utf-8", "replace"))) if title else ""
     return Document(name, heading or _stem(name), "\n\n".join(pages), has_lines=False, pages=tuple(starts))
 
 

@@ -12,7 +12,7 @@ from agent_servers.extract import words
 from agent_servers.research.index import Index, weights
 from agent_servers.research.library import Library
 from agent_servers.research.passages import Passage
-from agent_servers.research.question import Query, Question
+from agent_servers.research.question import Query, Question, synonyms
 
 _PER_QUERY = 40
 HEADING_SHARE = 0.7
@@ -79,6 +79,9 @@ class Sources:
         stems = question.stems
         with self.library.lock:
             scale = Scale(stems, weights(question.terms, self._indexes), parts)
+            for stem in stems:
+                if others := synonyms(stem):
+                    scale = scale.accepting(stem, others)
             # "roll back" is also written "rollback".
             for first, second in itertools.pairwise(stems):
                 if any(index.holding(first + second) for index in self._indexes):

@@ -7,7 +7,9 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import Connection
 
 from coordinator.api import schemas, views
+from coordinator.api.json_body import StrictJsonRoute
 from coordinator.api.openapi import PROBLEMS, problems
+from coordinator.api.params import PathId
 from coordinator.api.services import Services, Use
 from coordinator.health.record import record_heartbeat
 from coordinator.planner.match import SkillIndex
@@ -16,13 +18,17 @@ from coordinator.registry.registration import register
 from coordinator.registry.store import find_agent, health_history, list_agents, remove_agent
 from models.states import HealthState
 
-router = APIRouter(prefix="/api/agents", tags=["agents"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/agents", tags=["agents"], responses=PROBLEMS, route_class=StrictJsonRoute)
 
 
-@router.post("", status_code=201, summary="Register an agent")
+@router.post("", status_code=201, summary="Register an agent", responses=problems(400, 413))
 async def register_agent(body: schemas.RegisterIn, use: Use) -> schemas.AgentOut:
-    """Fetches the agent card itself and checks it. Registering a card URL again brings it up to date."""
-    agent_id = await register(use.database, use.http, body.card_url, use.now)
+    """Fetches the agent card itself and checks it. Registering a card URL again brings it up to date, and
+    an agent that was removed back."""
+    own_url = str(use.settings.coordinator_url)
+    agent_id = await register(
+        use.database, use.http, body.card_url, use.now, own_url=own_url, by_operator=True
+    )
     return await _agent(use, agent_id)
 
 
@@ -58,19 +64,20 @@ async def search_agents(
 
 
 @router.get("/{agent_id}", summary="One agent", responses=problems(404))
-async def get_agent(agent_id: str, use: Use) -> schemas.AgentOut:
+async def get_agent(agent_id: PathId, use: Use) -> schemas.AgentOut:
     return await _agent(use, agent_id)
 
 
 @router.delete("/{agent_id}", status_code=204, summary="Remove an agent", responses=problems(404))
-async def delete_agent(agent_id: str, use: Use) -> Response:
-    """It gets no further work; running steps go on."""
+async def delete_agent(agent_id: PathId, use: Use) -> Response:
+    """It gets no further work; running steps go on. It cannot register itself again: `POST /api/agents`
+    brings it back."""
     await use.database.write(partial(remove_agent, agent_id=agent_id, now=use.now()))
     return Response(status_code=204)
 
 
 @router.get("/{agent_id}/health", summary="Health and its history", responses=problems(404))
-async def get_health(agent_id: str, use: Use) -> schemas.AgentHealth:
+async def get_health(agent_id: PathId, use: Use) -> schemas.AgentHealth:
     def query(connection: Connection) -> schemas.AgentHealth:
         row, _ = find_agent(connection, agent_id)
         history = [
@@ -89,8 +96,8 @@ async def get_health(agent_id: str, use: Use) -> schemas.AgentHealth:
     return await use.database.read(query)
 
 
-@router.post("/{agent_id}/heartbeat", summary="Say that an agent lives", responses=problems(404))
-async def heartbeat(agent_id: str, body: schemas.HeartbeatIn, use: Use) -> schemas.HeartbeatOut:
+@router.post("/{agent_id}/heartbeat", summary="Say that an agent lives", responses=problems(400, 404, 413))
+async def heartbeat(agent_id: PathId, body: schemas.HeartbeatIn, use: Use) -> schemas.HeartbeatOut:
     """`known` is false where the agent has to register again."""
     interval_s = use.settings.agents.heartbeat_interval_s
     known = await use.database.write(

@@ -10,6 +10,7 @@ from coordinator.api.schemas import Problem, TaskIn
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 _TITLES = {
+    400: "The request cannot be read",
     404: "No such thing",
     409: "Not possible in this state",
     413: "The request is too large",

@@ -12,7 +12,6 @@ from coordinator.executor.errors import (
     ArtifactNotFound,
     ExecutorError,
     IdempotencyConflict,
-    LeaseLost,
     TaskNotFound,
     WrongState,
 )
@@ -40,7 +39,6 @@ RULES: dict[type[Exception], Rule] = {
     AgentNotFound: Rule(404, "AGENT_NOT_FOUND", "No such agent"),
     WrongState: Rule(409, "WRONG_STATE", "Not possible in this state"),
     IdempotencyConflict: Rule(409, "IDEMPOTENCY_CONFLICT", "Idempotency-Key used before"),
-    LeaseLost: Rule(409, "LEASE_LOST", "Another process owns the task"),
     CardRejected: Rule(422, "CARD_REJECTED", "The agent's card cannot be used"),
     UnknownTaskType: Rule(422, "UNKNOWN_TASK_TYPE", "No agent can do this"),
     PlanInvalid: Rule(422, "PLAN_INVALID", "The plan cannot run"),
@@ -57,14 +55,13 @@ _HTTP_CODES = {
 }
 
 
-class BadRequest(Exception):
-    """A request that cannot be read; `detail` says what to change."""
+class BadRequest(HTTPException):
+    """A request that cannot be read; `detail` says what to change. An HTTPException, because FastAPI makes a
+    400 of whatever else is raised while it reads a body."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
-        self.status = status
+        super().__init__(status, detail)
         self.code = code
-        self.detail = detail
-        super().__init__(detail)
 
 
 def problem_response(problem: Problem) -> Response:
@@ -85,15 +82,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unknown)
 
 
-async def _known(_request: Request, exc: Exception) -> Response:
-    rule = RULES[type(exc)]
+async def _known(request: Request, exc: Exception) -> Response:
+    rule = RULES.get(type(exc))
+    if rule is None:
+        return await _unknown(request, exc)
     return problem_response(Problem(title=rule.title, status=rule.status, detail=str(exc), code=rule.code))
 
 
 async def _bad_request(_request: Request, exc: Exception) -> Response:
     assert isinstance(exc, BadRequest)
     return problem_response(
-        Problem(title="The request cannot be read", status=exc.status, detail=exc.detail, code=exc.code)
+        Problem(title="The request cannot be read", status=exc.status_code, detail=exc.detail, code=exc.code)
     )
 
 

@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 from a2a.types import Part, format_timestamp
+from coordinator.api.params import NAME
 from coordinator.planner.plan import Requirement, Strategy
 from models.states import HealthState, StepStatus, TaskStatus
 
 MAX_DESCRIPTION_CHARS = 20_000
+MAX_STEP_NUMBER = 1_000
+MAX_LOAD = 1_000_000
 
 
 def _plain_text(value: str) -> str:
@@ -22,7 +25,8 @@ def _plain_text(value: str) -> str:
 
 Utc = Annotated[datetime, PlainSerializer(format_timestamp, return_type=str, when_used="json")]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARS), AfterValidator(_plain_text)]
-Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=NAME)]
+StepNumber = Annotated[int, Field(ge=1, le=MAX_STEP_NUMBER)]
 
 
 class Body(BaseModel):
@@ -32,11 +36,11 @@ class Body(BaseModel):
 
 
 class PlannedStepIn(Body):
-    number: Annotated[int, Field(ge=1)]
+    number: StepNumber
     instruction: Description
     skill_id: Identifier
     agent_id: Identifier | None = None
-    depends_on: list[int] = []
+    depends_on: list[StepNumber] = []
     attachments: list[str] = []
     requirement: Requirement = Requirement.required
 
@@ -225,7 +229,7 @@ class Why(BaseModel):
 class InputIn(Body):
     """The answer to a question that a step asked."""
 
-    step_number: Annotated[int, Field(ge=1)] | None = None
+    step_number: StepNumber | None = None
     parts: Annotated[list[Part], Field(min_length=1, max_length=20)]
 
 
@@ -301,8 +305,8 @@ class AgentHealth(BaseModel):
 
 
 class HeartbeatIn(Body):
-    running: Annotated[int, Field(ge=0)] = 0
-    capacity: Annotated[int, Field(gt=0)] = 1
+    running: Annotated[int, Field(ge=0, le=MAX_LOAD)] = 0
+    capacity: Annotated[int, Field(gt=0, le=MAX_LOAD)] = 1
 
 
 class HeartbeatOut(BaseModel):

@@ -17,6 +17,8 @@ from models.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Services:
+    """`http` is the guarded client for registrations."""
+
     database: Database
     http: httpx.AsyncClient
     intake: Intake

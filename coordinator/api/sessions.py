@@ -2,12 +2,14 @@
 
 from functools import partial
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from sqlalchemy import Connection
 
 from coordinator.api import schemas, views
+from coordinator.api.json_body import StrictJsonRoute
 from coordinator.api.openapi import PROBLEMS, problems
-from coordinator.api.paging import Cursor, Limit, next_cursor
+from coordinator.api.paging import Limit, MessageCursor, SessionCursor, next_cursor
+from coordinator.api.params import PathId, QueryId
 from coordinator.api.services import Use
 from coordinator.executor.queries import AnyRow
 from coordinator.memory.store import (
@@ -20,10 +22,10 @@ from coordinator.memory.store import (
 )
 from models.states import Speaker
 
-router = APIRouter(prefix="/api/sessions", tags=["sessions"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/sessions", tags=["sessions"], responses=PROBLEMS, route_class=StrictJsonRoute)
 
 
-@router.post("", status_code=201, summary="Start a session")
+@router.post("", status_code=201, summary="Start a session", responses=problems(400, 413))
 async def post_session(body: schemas.SessionIn, use: Use) -> schemas.SessionOut:
     def change(connection: Connection) -> AnyRow:
         return find_session(connection, create_session(connection, body.user_id, use.now()))
@@ -33,7 +35,7 @@ async def post_session(body: schemas.SessionIn, use: Use) -> schemas.SessionOut:
 
 @router.get("", summary="List sessions, newest first")
 async def get_sessions(
-    use: Use, user_id: str | None = Query(None), limit: Limit = 50, cursor: Cursor = None
+    use: Use, user_id: QueryId = None, limit: Limit = 50, cursor: SessionCursor = None
 ) -> schemas.SessionPage:
     rows = await use.database.read(partial(list_sessions, user_id=user_id, before=cursor, limit=limit + 1))
     return schemas.SessionPage(
@@ -42,13 +44,13 @@ async def get_sessions(
 
 
 @router.get("/{session_id}", summary="One session", responses=problems(404))
-async def get_session(session_id: str, use: Use) -> schemas.SessionOut:
+async def get_session(session_id: PathId, use: Use) -> schemas.SessionOut:
     return views.session(await use.database.read(partial(find_session, session_id=session_id)))
 
 
 @router.get("/{session_id}/messages", summary="What was said, oldest first", responses=problems(404))
 async def get_messages(
-    session_id: str, use: Use, limit: Limit = 50, cursor: Cursor = None
+    session_id: PathId, use: Use, limit: Limit = 50, cursor: MessageCursor = None
 ) -> schemas.MessagePage:
     rows = await use.database.read(
         partial(list_messages, session_id=session_id, after=cursor, limit=limit + 1)
@@ -58,8 +60,13 @@ async def get_messages(
     )
 
 
-@router.post("/{session_id}/messages", status_code=201, summary="Add a message", responses=problems(404))
-async def post_message(session_id: str, body: schemas.MessageIn, use: Use) -> schemas.MessageOut:
+@router.post(
+    "/{session_id}/messages",
+    status_code=201,
+    summary="Add a message",
+    responses=problems(400, 404, 413),
+)
+async def post_message(session_id: PathId, body: schemas.MessageIn, use: Use) -> schemas.MessageOut:
     """Kept as context; it starts no task."""
 
     def change(connection: Connection) -> AnyRow:

@@ -17,12 +17,14 @@ router = APIRouter(tags=["operation"])
 DATABASE_TIMEOUT_S = 3.0
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", summary="Liveness")
 async def health() -> schemas.Live:
     """The process answers; nothing else is looked at."""
     return schemas.Live(status="ok", version=VERSION)
 
 
+@router.head("/ready", include_in_schema=False, response_model=None)
 @router.get(
     "/ready",
     summary="Readiness",

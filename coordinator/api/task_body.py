@@ -8,6 +8,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from a2a.types import Json, Part
+from coordinator.api.json_body import strict_json
 from coordinator.api.problems import BadRequest
 from coordinator.api.schemas import TaskIn
 from coordinator.executor.artifacts import media_type_of
@@ -29,7 +30,7 @@ async def read_task(request: Request, *, max_bytes: int) -> TaskIn:
 async def _read(request: Request) -> TaskIn:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
-        return _validated(_parsed(await request.body()))
+        return _validated(strict_json(await request.body()))
     if media_type == "multipart/form-data":
         return await _from_form(request)
     raise BadRequest(
@@ -37,20 +38,18 @@ async def _read(request: Request) -> TaskIn:
     )
 
 
-def _parsed(body: bytes) -> Json:
-    try:
-        return from_json(body, allow_inf_nan=False)
-    except ValueError as exc:
-        raise BadRequest(400, "BAD_JSON", "The body is not valid JSON.") from exc
-
-
 async def _from_form(request: Request) -> TaskIn:
     try:
         async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES) as form:
             fields = {name: _field(name, value) for name, value in form.items() if isinstance(value, str)}
             parts = [await _part(file) for file in _files(form)]
+    except BadRequest:
+        raise
     except HTTPException as exc:
         raise BadRequest(400, "BAD_FORM", f"The form cannot be read: {exc.detail}") from exc
+    except ValueError as exc:
+        # Python knows charsets that make what is no text.
+        raise BadRequest(400, "BAD_FORM", "The form cannot be read; send names and fields in UTF-8.") from exc
     task = _validated(fields)
     return task.model_copy(update={"inputs": [*task.inputs, *parts]})
 
@@ -60,7 +59,7 @@ def _field(name: str, value: str) -> Json:
     if name not in ("inputs", "plan", "dry_run", "deadline_s"):
         return value
     try:
-        return from_json(value)
+        return from_json(value, allow_inf_nan=False)
     except ValueError as exc:
         raise BadRequest(400, "BAD_JSON", f"The form field {name} is not valid JSON.") from exc
 

@@ -1,8 +1,8 @@
 """Tasks: create, list, look at, follow, act on."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 from urllib.parse import quote
@@ -11,10 +11,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
-from a2a.types import format_timestamp
+from a2a.types import Timestamp, format_timestamp
 from coordinator.api import schemas, views
+from coordinator.api.json_body import StrictJsonRoute
 from coordinator.api.openapi import PROBLEMS, TASK_BODY, problems
-from coordinator.api.paging import Cursor, Limit, next_cursor
+from coordinator.api.paging import Limit, TaskCursor, next_cursor
+from coordinator.api.params import NAME, PathId, QueryId
 from coordinator.api.services import Services, Use
 from coordinator.api.task_body import read_task
 from coordinator.executor.artifacts import read_artifact
@@ -25,16 +27,25 @@ from coordinator.executor.why import explain
 from coordinator.planner.plan import Plan, PlanStep
 from models.states import TaskStatus
 
-router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=PROBLEMS, route_class=StrictJsonRoute)
 
 MAX_WAIT_S = 300.0
 KEEP_ALIVE_S = 15.0
 EVENTS_AT_ONCE = 500
+MAX_EVENT_NUMBER = 2**31 - 1
+# RFC 9110: type and subtype are tokens. An agent says what it likes; a header takes no more than this.
+_MEDIA_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+", re.ASCII)
 # Shown inline a file from an agent could run scripts on our origin; as a download it cannot.
 DOWNLOAD_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
+
+_CREATED_HEADERS = {
+    "Location": {"description": "The path of the task", "schema": {"type": "string"}},
+    "Preference-Applied": {"description": "wait=N where it was waited", "schema": {"type": "string"}},
+}
+_ANSWER_PROBLEMS = problems(400, 404, 409, 413)
 
 
 @router.post(
@@ -42,19 +53,24 @@ DOWNLOAD_HEADERS = {
     status_code=202,
     summary="Create a task",
     response_model=schemas.TaskAccepted,
-    responses={200: {"model": schemas.DryRun, "description": "The plan of a dry run"}, **problems(413, 415)},
+    responses={
+        200: {"model": schemas.DryRun, "description": "The plan of a dry run"},
+        202: {"headers": _CREATED_HEADERS},
+        **problems(400, 404, 409, 413, 415),
+    },
     openapi_extra=TASK_BODY,
 )
 async def create_task(
     request: Request,
     use: Use,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
     prefer: Annotated[
         str | None, Header(description="wait=N: answer after the task has ended, or N seconds")
     ] = None,
 ) -> schemas.TaskAccepted | Response:
     """The task is durably accepted once this returns. Send JSON, or a form with `description` and `files`."""
+    wait_s = _wait_s(prefer)
     body = await read_task(request, max_bytes=use.settings.tasks.max_upload_bytes)
     wanted = _new_task(body)
     if body.dry_run:
@@ -62,7 +78,6 @@ async def create_task(
         shown = schemas.DryRun(plan=schemas.PlanOut.model_validate(plan.to_json()))
         return Response(shown.model_dump_json(), media_type="application/json")
     task_id = await use.intake.create(wanted, idempotency_key=idempotency_key)
-    wait_s = _wait_s(prefer)
     if wait_s is not None:
         await _until_rest(use, task_id, wait_s)
         response.headers["Preference-Applied"] = f"wait={wait_s:g}"
@@ -110,8 +125,10 @@ def _wait_s(prefer: str | None) -> float | None:
     """RFC 7240 `wait=N`; what cannot be read is no preference."""
     for preference in (prefer or "").split(","):
         name, _, value = preference.strip().partition("=")
-        if name.strip().lower() == "wait" and value.strip().isdigit():
-            return min(float(value), MAX_WAIT_S)
+        seconds = value.strip()
+        # isdigit alone says yes to what float cannot read, such as a superscript.
+        if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit():
+            return min(float(seconds), MAX_WAIT_S)
     return None
 
 
@@ -144,19 +161,22 @@ async def _next_news(news: asyncio.Event) -> None:
 async def get_tasks(
     use: Use,
     status: TaskStatus | None = None,
-    agent_id: Annotated[str | None, Query(description="Only tasks with a step done by this agent")] = None,
-    session_id: str | None = None,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
+    agent_id: Annotated[
+        str | None, Query(pattern=NAME, description="Only tasks with a step done by this agent")
+    ] = None,
+    session_id: QueryId = None,
+    created_after: Timestamp | None = None,
+    created_before: Timestamp | None = None,
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: TaskCursor = None,
 ) -> schemas.TaskPage:
+    """A time without an offset is taken as UTC."""
     wanted = TaskFilter(
         status=status,
         agent_id=agent_id,
         session_id=session_id,
-        created_after=_aware(created_after),
-        created_before=_aware(created_before),
+        created_after=created_after,
+        created_before=created_before,
         before=cursor,
     )
     rows = await use.database.read(partial(list_tasks, wanted=wanted, limit=limit + 1))
@@ -165,51 +185,46 @@ async def get_tasks(
     )
 
 
-def _aware(value: datetime | None) -> datetime | None:
-    """A time without an offset is taken as UTC."""
-    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
 @router.get("/{task_id}", summary="One task with its steps and result", responses=problems(404))
-async def get_task(task_id: str, use: Use) -> schemas.TaskOut:
+async def get_task(task_id: PathId, use: Use) -> schemas.TaskOut:
     return views.task(await use.database.read(partial(view_task, task_id=task_id)))
 
 
 @router.get("/{task_id}/why", summary="Why the task is where it is", responses=problems(404))
-async def get_why(task_id: str, use: Use) -> schemas.Why:
+async def get_why(task_id: PathId, use: Use) -> schemas.Why:
     view = await use.database.read(partial(view_task, task_id=task_id))
     reason = explain(view, use.now())
     return schemas.Why(sentence=reason.sentence, status=view.task.status, facts=reason.facts)
 
 
 @router.post("/{task_id}/cancel", status_code=202, summary="Cancel a task", responses=problems(404, 409))
-async def cancel_task(task_id: str, use: Use) -> schemas.TaskSummary:
+async def cancel_task(task_id: PathId, use: Use) -> schemas.TaskSummary:
     """Its running steps are canceled at their agents; the events say what each agent answered."""
     await use.intake.cancel(task_id)
     return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
 
 
 @router.post("/{task_id}/approve", status_code=202, summary="Approve a plan", responses=problems(404, 409))
-async def approve_task(task_id: str, use: Use) -> schemas.TaskSummary:
+async def approve_task(task_id: PathId, use: Use) -> schemas.TaskSummary:
     await use.intake.approve(task_id)
     return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
 
 
-@router.post("/{task_id}/input", status_code=202, summary="Answer a step", responses=problems(404, 409))
-async def give_input(task_id: str, body: schemas.InputIn, use: Use) -> schemas.TaskSummary:
+@router.post("/{task_id}/input", status_code=202, summary="Answer a step", responses=_ANSWER_PROBLEMS)
+async def give_input(task_id: PathId, body: schemas.InputIn, use: Use) -> schemas.TaskSummary:
     """The answer goes to the agent that asked, as the next message of the same remote task."""
     await use.intake.answer(task_id, body.step_number, body.parts)
     return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
 
 
 @router.get("/{task_id}/artifacts/{artifact_id}", summary="Download", responses=problems(404))
-async def get_artifact(task_id: str, artifact_id: str, use: Use) -> Response:
+async def get_artifact(task_id: PathId, artifact_id: PathId, use: Use) -> Response:
     """The bytes of one file, text or data part."""
     await use.database.read(partial(find_task, task_id=task_id))
     stored = await use.database.read(partial(read_artifact, task_id=task_id, artifact_id=artifact_id))
     disposition = f"attachment; filename*=UTF-8''{quote(stored.filename)}"
     headers = {"Content-Disposition": disposition, **DOWNLOAD_HEADERS}
-    media_type = stored.media_type if stored.media_type.isascii() else "application/octet-stream"
+    media_type = stored.media_type if _MEDIA_TYPE.fullmatch(stored.media_type) else "application/octet-stream"
     return Response(stored.content(), media_type=media_type, headers=headers)
 
 
@@ -220,9 +235,11 @@ async def get_artifact(task_id: str, artifact_id: str, use: Use) -> Response:
     responses={200: {"content": {"text/event-stream": {}}}, **problems(404)},
 )
 async def get_events(
-    task_id: str,
+    task_id: PathId,
     use: Use,
-    last_event_id: Annotated[int, Header(ge=0, description="Resume after this event")] = 0,
+    last_event_id: Annotated[
+        int, Header(ge=0, le=MAX_EVENT_NUMBER, description="Resume after this event")
+    ] = 0,
 ) -> StreamingResponse:
     """Every event from the first, or from the one after `Last-Event-ID`; ends after the task's last."""
     await use.database.read(partial(find_task, task_id=task_id))

@@ -11,7 +11,7 @@ CliError
 └── StartFailed        `parley up` cannot start
 """
 
-from coordinator.cli.plain import duration
+from coordinator.cli.plain import command, duration
 
 
 class CliError(Exception):
@@ -51,7 +51,7 @@ class StreamLost(CliError):
     def __init__(self, task_id: str, *, after_s: float) -> None:
         super().__init__(
             f"The coordinator has been away for {duration(after_s)}. The task goes on when it is back: "
-            f"parley task {task_id}"
+            f"{command()} task {task_id}"
         )
 
 

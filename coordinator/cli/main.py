@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from coordinator.cli.client import Coordinator, NewTask
 from coordinator.cli.errors import CliError, SettingInvalid
 from coordinator.cli.files import read_uploads
-from coordinator.cli.plain import one_line
+from coordinator.cli.plain import command, one_line
 from coordinator.cli.render import (
     make_console,
     print_agents,
@@ -98,7 +98,7 @@ def run(
 
     async def body(coordinator: Coordinator) -> int:
         if not description.strip():
-            raise CliError('Say what is to be done: parley run "..."')
+            raise CliError(f'Say what is to be done: {command()} run "..."')
         files = read_uploads(file or [], max_bytes=_settings().tasks_max_upload_bytes)
         new = NewTask(description, session, deadline, files)
         result = make_console()
@@ -149,7 +149,9 @@ def task(
         if out is not None:
             print_files(notices, await download(coordinator, shown, out, notices))
         elif shown.result is not None:
-            print_line(notices, f"\nresult.md and the files: parley task {one_line(task_id)} --out FOLDER")
+            print_line(
+                notices, f"\nresult.md and the files: {command()} task {one_line(task_id)} --out FOLDER"
+            )
 
     _call(url, body)
 
@@ -161,7 +163,7 @@ def cancel(task_id: TaskId, url: Url = None) -> None:
     async def body(coordinator: Coordinator) -> None:
         canceled = await coordinator.cancel(task_id)
         said = "The task is canceled." if canceled.has_ended else "The task is being canceled."
-        print_line(make_console(), f"{said} Its steps: parley task {one_line(task_id)}")
+        print_line(make_console(), f"{said} Its steps: {command()} task {one_line(task_id)}")
 
     _call(url, body)
 

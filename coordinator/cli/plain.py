@@ -1,11 +1,18 @@
 """Text for a terminal. A control sequence in a document must not act on the screen."""
 
+import sys
 import unicodedata
 from datetime import datetime
+from pathlib import Path
 
 # Cc: control characters and escape sequences. Cf: invisible ones, among them those that turn the writing
 # direction. Cs: halves of a character, which no terminal can print.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs"})
+
+
+def command() -> str:
+    """How the person started us, so that a line with it can be copied."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "parley" else "parley"
 
 
 def plain(text: str) -> str:

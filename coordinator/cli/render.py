@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coordinator.cli.live import STYLES
-from coordinator.cli.plain import duration, local_time, one_line, plain
+from coordinator.cli.plain import command, duration, local_time, one_line, plain
 from coordinator.cli.shapes import Agent, Artifact, Failure, Gap, Source, Step, Task, TaskSummary
 
 PASSAGE_CHARS: Final = 240
@@ -30,7 +30,8 @@ AGENT_STYLES: Final = {
 }
 # What a person can do about a failure, where the message alone does not say it.
 NEXT_STEPS: Final = {
-    "UNKNOWN_TASK_TYPE": "`parley agents` lists what the agents here can do; `parley register URL` adds one.",
+    "UNKNOWN_TASK_TYPE": "`{command} agents` lists what the agents here can do; `{command} register URL`"
+    " adds one.",
     "DEADLINE_EXCEEDED": "Give it longer with --deadline.",
 }
 
@@ -116,8 +117,8 @@ def _print_failure(console: Console, task: Task, error: Failure) -> None:
     console.print()
     print_line(console, f"{task.status.capitalize()}: {_failure(error)}", STYLES["failed"])
     if error.code in NEXT_STEPS:
-        print_line(console, NEXT_STEPS[error.code])
-    print_line(console, f"All of it: parley task {plain(task.id)}")
+        print_line(console, NEXT_STEPS[error.code].format(command=command()))
+    print_line(console, f"All of it: {command()} task {plain(task.id)}")
 
 
 def _failure(error: Failure) -> str:
@@ -172,7 +173,7 @@ def print_task(console: Console, task: Task, *, why: str | None) -> None:
         if step.question and step.status == "input_required":
             _heading(console, f"Step {step.step_number} asks: {one_line(step.question)}")
             print_line(
-                console, f'Answer with: parley answer {plain(task.id)} "..." --step {step.step_number}'
+                console, f'Answer with: {command()} answer {plain(task.id)} "..." --step {step.step_number}'
             )
     print_outcome(console, task)
 

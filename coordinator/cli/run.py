@@ -16,7 +16,7 @@ from coordinator.cli.client import Back, Coordinator, Lost, NewTask
 from coordinator.cli.errors import CliError, Refused, Unreachable
 from coordinator.cli.files import safe_name, save
 from coordinator.cli.live import display_for
-from coordinator.cli.plain import one_line, plain
+from coordinator.cli.plain import command, one_line, plain
 from coordinator.cli.render import files_of, print_files, print_line, print_outcome, result_markdown
 from coordinator.cli.shapes import Event, Task
 from coordinator.cli.view import TaskView, after, first_view, said, step_number
@@ -108,7 +108,7 @@ class Run:
         question = said(event.data) or "It needs more from you."
         if not self._can_ask:
             step = f" --step {number}" if number is not None else ""
-            self._display.say(f'Answer with: parley answer {plain(self._task_id)} "..."{step}')
+            self._display.say(f'Answer with: {command()} answer {plain(self._task_id)} "..."{step}')
             return
         with self._display.paused():
             print(f"Step {number} asks: {question}" if number is not None else question)  # noqa: T201 the screen is ours here
@@ -181,12 +181,15 @@ async def run_task(coordinator: Coordinator, new: NewTask, screen: Screen, out: 
         accepted = await _unless(interrupts.cancel, coordinator.create_task(new))
         if accepted is None:
             print_line(
-                screen.progress, "Left before the coordinator answered. `parley tasks` shows if it took it."
+                screen.progress,
+                f"Left before the coordinator answered. `{command()} tasks` shows if it took it.",
             )
             return INTERRUPTED
         view = first_view(new.description, accepted, datetime.now(UTC))
         if not await Run(coordinator, view, screen, interrupts).follow():
-            print_line(screen.progress, f"Left. Where the task stands: parley task {plain(view.task_id)}")
+            print_line(
+                screen.progress, f"Left. Where the task stands: {command()} task {plain(view.task_id)}"
+            )
             return INTERRUPTED
     task = await coordinator.task(view.task_id)
     if screen.as_json:

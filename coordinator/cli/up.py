@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from coordinator.cli.client import Coordinator
 from coordinator.cli.errors import CliError, StartFailed
-from coordinator.cli.plain import plain
+from coordinator.cli.plain import command, plain
 from coordinator.cli.procfile import ProcessLine, parse_procfile
 from coordinator.cli.run import INTERRUPTED
 from coordinator.cli.supervisor import Supervisor
@@ -51,7 +51,9 @@ def start_all(procfile: Path, database_url: str, coordinator_url: str, console: 
     if busy:
         raise StartFailed(
             "\n".join(
-                f"Port {p.port} ({p.name}) is in use. Free it, or change it in the Procfile." for p in busy
+                f"Port {p.port} ({p.name}) is in use. Stop what uses it, or change the port in the Procfile"
+                f" and set {_address_variable(p)} to match."
+                for p in busy
             )
         )
     database = migrate_database(database_url)
@@ -59,6 +61,11 @@ def start_all(procfile: Path, database_url: str, coordinator_url: str, console: 
     log = Log(console, [process.name for process in processes], width)
     log.say("parley", f"database {database} is up to date")
     return asyncio.run(_run(processes, coordinator_url.rstrip("/"), log))
+
+
+def _address_variable(process: ProcessLine) -> str:
+    """What tells the others where this process is reached."""
+    return "COORDINATOR_URL" if process.name == COORDINATOR else "AGENT_URL on that line"
 
 
 def is_free(process: ProcessLine) -> bool:
@@ -134,7 +141,7 @@ async def _announce(processes: Sequence[ProcessLine], coordinator_url: str, log:
             await asyncio.sleep(POLL_S)
     seconds = loop.time() - started_at
     log.say("parley", f"Ready after {seconds:.1f} s: {coordinator_url} (docs at {coordinator_url}/docs)")
-    log.say("parley", f'Try: {_command()} run "Research how agents register with the coordinator"')
+    log.say("parley", f'Try: {command()} run "Research how agents register with the coordinator"')
 
 
 async def _missing(coordinator: Coordinator, expected: dict[int, str]) -> list[str]:
@@ -157,8 +164,3 @@ async def _listens(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-def _command() -> str:
-    """How the person started us, so that the line can be copied."""
-    return sys.argv[0] if Path(sys.argv[0]).name == "parley" else "parley"

@@ -54,7 +54,7 @@ def aggregate(steps: Mapping[int, StepState], artifacts: Sequence[Stored]) -> Re
         citations = _citations(own)
         prose = _without_source_list(step_text(own)) if citations else step_text(own)
         text = _renumbered(prose, citations, leaf.number, sources)
-        heading = f"## {leaf.number}. {leaf.instruction.splitlines()[0][:200]}\n\n" if len(leaves) > 1 else ""
+        heading = f"## {_title(leaf.instruction)}\n\n" if len(leaves) > 1 else ""
         sections.append(heading + (text or "This step produced files and no text."))
     return Result("\n\n".join(sections), sources, [s.id for s in artifacts if s.step_number is not None])
 
@@ -83,6 +83,11 @@ def _citations(artifacts: Sequence[Stored]) -> dict[int, Json]:
             if isinstance(citation, dict) and isinstance(citation.get("number"), int):
                 found[citation["number"]] = citation
     return found
+
+
+def _title(instruction: str) -> str:
+    first_line = instruction.splitlines()[0][:200]
+    return first_line[:1].upper() + first_line[1:]
 
 
 def _without_source_list(text: str) -> str:

@@ -1,7 +1,8 @@
 """The health state machine: one piece of evidence in, the next state out. Pure.
 
 Three failures in a row take an agent down, two successes in a row bring it up again; one failure only
-makes it degraded. An agent that said good-bye stays draining until it registers again or is seen dead.
+makes it degraded. A heartbeat proves that the process lives, not that it can be called, so it changes
+nothing. An agent that said good-bye stays draining until it registers again or is seen dead.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ class Health:
 def observe(health: Health, evidence: Evidence, *, ok: bool) -> Health:
     if evidence is Evidence.REGISTRATION:
         return Health(HealthState.UP if ok else HealthState.QUARANTINED)
+    if evidence is Evidence.HEARTBEAT:
+        return health
     return _after_success(health) if ok else _after_failure(health)
 
 

@@ -45,6 +45,13 @@ ACTION_WORDS: dict[str, tuple[str, ...]] = {
     "research": ("research",),
     "fetch": ("fetch",),
 }
+# What a skill says of itself (name, id, tags) when it is the one for a purpose.
+PURPOSE_WORDS: dict[str, tuple[str, ...]] = {
+    "ask": ("research", "lookup", "question"),
+    "analyse": ACTION_WORDS["analyse"],
+    "summarise": ACTION_WORDS["summarise"],
+    "compare": ("compare", "comparison"),
+}
 _PHRASES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\btl\s?;\s?dr\b", re.IGNORECASE), "tldr"),
     (

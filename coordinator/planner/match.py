@@ -10,7 +10,7 @@ import heapq
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 
 from coordinator.planner.lexicon import (
@@ -20,6 +20,7 @@ from coordinator.planner.lexicon import (
     DISPLAY,
     GENERIC_NOUNS,
     LIGHT_VERBS,
+    PURPOSE_WORDS,
     STOPWORDS,
     Strength,
     normalise,
@@ -42,6 +43,7 @@ MIN_TOPIC_COVERAGE = 0.4
 MIN_WEAK_COVERAGE = 0.3
 MIN_FIELDS_ALONE = 3  # one word decides only when the offer says it in so many places
 MEDIA_BONUS = 0.05
+PURPOSE_SPAN = 0.05
 COMMON_FROM = 500
 _GENERIC_STEMS = frozenset(stem(normalise(word)) for word in GENERIC_NOUNS)
 
@@ -82,6 +84,7 @@ class _Document:
 
     offers: list[SkillOffer]
     identity: frozenset[str]
+    purposes: frozenset[str]  # stems of the name, the id and the tags
     media_types: frozenset[str]
 
 
@@ -99,6 +102,7 @@ class _Evidence:
 @dataclass(frozen=True, slots=True)
 class _Hit:
     score: float
+    rank: float
     matched: tuple[str, ...]
     document: _Document
 
@@ -129,11 +133,31 @@ class SkillIndex:
 
     def match(self, text: str, media_types: Sequence[str] = ()) -> list[Candidate]:
         """Skills that fit the clause, best first, at most 5; empty means no agent can do it."""
-        return _best(hit for hit in self._rank(text, media_types) if hit.score >= THRESHOLD)
+        hits = self._rank(_parse(text), media_types)
+        return _best(hit for hit in hits if hit.score >= THRESHOLD)
+
+    def match_purpose(self, text: str, purpose: str) -> list[Candidate]:
+        """Skills whose name, id or tags say that they are for the purpose (see PURPOSE_WORDS).
+
+        The text only orders them, at most 5; empty also when it has no word of its own.
+        """
+        stems = tuple(stem(word) for word in PURPOSE_WORDS[purpose])
+        query = _parse(text)
+        if not query.terms:
+            return []
+        sought = _Term("", stems, is_generic=False, is_name=False, strength=Strength.lookup)
+        query = _Query((sought, *query.terms), 0)
+        hits = self._rank(query, ())
+        return _best(
+            replace(hit, score=round(THRESHOLD + PURPOSE_SPAN * hit.rank, 4))
+            for hit in hits
+            if hit.document.purposes.intersection(stems)
+        )
 
     def near_misses(self, text: str, media_types: Sequence[str] = ()) -> list[Candidate]:
         """The best five below the threshold: what to tell the user when nothing fits."""
-        return _best(hit for hit in self._rank(text, media_types) if hit.score < THRESHOLD)
+        hits = self._rank(_parse(text), media_types)
+        return _best(hit for hit in hits if hit.score < THRESHOLD)
 
     def _build(self) -> None:
         lengths = [dict.fromkeys(_WEIGHTS, 0) for _ in self._documents]
@@ -152,8 +176,7 @@ class SkillIndex:
                         weight += _WEIGHTS[field] * times / (1 - B + B * relative)
                 self._postings[term][number] = (weight, where)
 
-    def _rank(self, text: str, media_types: Sequence[str]) -> list[_Hit]:
-        query = _parse(text)
+    def _rank(self, query: _Query, media_types: Sequence[str]) -> list[_Hit]:
         rarities = [self._rarity(term) for term in query.terms]
         fitting: dict[frozenset[str], bool] = {}
         ranked = []
@@ -163,8 +186,10 @@ class SkillIndex:
             if modes not in fitting:
                 fitting[modes] = fits_media(media_types, modes)
             evidence = _weigh(hits, query, rarities, fitting[modes])
-            matched = tuple(dict.fromkeys(query.terms[index].word for index in sorted(hits)))
-            ranked.append(_Hit(_score(evidence, query, document), matched, document))
+            hit_words = (query.terms[index].word for index in sorted(hits))
+            matched = tuple(dict.fromkeys(word for word in hit_words if word))
+            score = _score(evidence, query, document)
+            ranked.append(_Hit(score, evidence.rank, matched, document))
         return ranked
 
     def _find(self, query: _Query) -> dict[int, dict[int, tuple[float, _Field]]]:
@@ -339,7 +364,9 @@ def _text_key(offer: SkillOffer) -> tuple[object, ...]:
 
 def _document(offer: SkillOffer) -> _Document:
     named = {stem(normalise(word)) for word in words(f"{offer.skill_id} {offer.name}"[:200])}
-    return _Document([], frozenset(named - _GENERIC_STEMS), frozenset(offer.input_modes))
+    tagged = {stem(normalise(word)) for tag in offer.tags for word in words(tag[:200])}
+    modes = frozenset(offer.input_modes)
+    return _Document([], frozenset(named - _GENERIC_STEMS), frozenset(named | tagged), modes)
 
 
 def _count(offer: SkillOffer, length: dict[_Field, int]) -> dict[str, dict[_Field, int]]:

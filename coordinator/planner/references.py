@@ -41,6 +41,7 @@ _ALL = re.compile(
     r"|(?:the|all) (?:two|three|four))\b",
     re.IGNORECASE,
 )
+_EVERY = re.compile(r"\b(?:them|these|those|both|everything|all|two|three|four|above)\b", re.IGNORECASE)
 _NAMED = re.compile(
     r"\b(?:the|that|this|your) (summary|summaries|analysis|analyses|research|chart|plot|profile"
     r"|report|article|text|document|page|data|json|csv|table|translation)\b",
@@ -69,9 +70,15 @@ _OBJECTLESS_NOUNS = frozenset(
     [
         *("overview", "conclusion", "conclusions", "comparison", "table", "page", "briefly"),
         *("concisely", "shortly", "paragraph", "sentence", "sentences", "words", "result"),
-        "results",
+        *("results", "bullet", "bullets", "point", "points", "lines", "paragraphs", "three", "four"),
+        *("five", "six", "seven", "eight", "nine", "ten"),
     ]
 )
+
+
+def is_table(attachment: Attachment) -> bool:
+    """Whether the attachment holds rows: CSV, TSV, JSON and the like."""
+    return _is_kind("table", attachment)
 
 
 def media_type(attachment: Attachment) -> str:
@@ -127,12 +134,13 @@ def _link(
 ) -> Link:
     if index == 0:
         return Link((), needs_result=False, reason="")
-    used = {number for link in links for number in link.depends_on}
-    leaves = tuple(number for number in range(index) if number not in used)
+    used = {number for link in links if link.needs_result for number in link.depends_on}
+    unused = tuple(number for number in range(index) if number not in used)
     files = mentioned(clause.text, attachments)
     text = _without_files(clause.text, files)
     if _ALL.search(text):
-        return Link(leaves, needs_result=True, reason="it refers to the earlier results")
+        needed = unused if _EVERY.search(text) else _within_then(clauses[: index + 1], unused)
+        return Link(needed, needs_result=True, reason="it refers to the earlier results")
     if clause.shares_object:
         return Link((index - 1,), needs_result=True, reason="it shares the object before it")
     named = None if files else _NAMED.search(text)
@@ -144,10 +152,27 @@ def _link(
         why = "it names its own file and needs no earlier result, so it starts at once"
         return Link((), needs_result=False, reason=why)
     if has_no_object(clause.text):
-        return Link(leaves, needs_result=True, reason="it names no object of its own")
+        needed = _within_then(clauses[: index + 1], unused)
+        return Link(needed, needs_result=True, reason="it names no object of its own")
     if clause.join is Join.then:
+        awaited = {number for link in links for number in link.depends_on}
+        leaves = tuple(number for number in range(index) if number not in awaited)
         return Link(leaves, needs_result=False, reason="the request puts it after them")
     return Link((), needs_result=False, reason="")
+
+
+def _within_then(clauses: Sequence[Clause], unused: tuple[int, ...]) -> tuple[int, ...]:
+    """ "X, then Y and sum up": joined to another kind of work by "and", it is about Y alone."""
+    last = len(clauses) - 1
+    before = clauses[last - 1]
+    is_joined = clauses[last].join is Join.also and before.join is Join.then and last - 1 in unused
+    if is_joined and last > 1 and _first_word(before) != _first_word(clauses[last - 2]):
+        return (last - 1,)
+    return unused
+
+
+def _first_word(clause: Clause) -> str:
+    return normalise(clause.text.split(None, 1)[0])
 
 
 def _without_files(text: str, files: Sequence[Attachment]) -> str:

@@ -44,10 +44,17 @@ class BadOperation(Exception):
 
 class Membership:
     def __init__(
-        self, database: Database, http: httpx.AsyncClient, *, heartbeat_interval_s: float, now: Now
+        self,
+        database: Database,
+        http: httpx.AsyncClient,
+        *,
+        own_url: str,
+        heartbeat_interval_s: float,
+        now: Now,
     ) -> None:
         self._database = database
         self._http = http
+        self._own_url = own_url
         self._heartbeat_interval_s = heartbeat_interval_s
         self._now = now
 
@@ -61,13 +68,18 @@ class Membership:
             raise BadOperation(f"The registration message is wrong at {where}: {first['msg']}.") from exc
         match operation:
             case _Register():
-                agent_id = await register(self._database, self._http, operation.agent_card_url, self._now)
+                agent_id = await self._register(operation.agent_card_url)
                 return {"agentId": agent_id, "heartbeatIntervalS": self._heartbeat_interval_s}
             case _Heartbeat():
                 return {"known": await self._take_heartbeat(operation)}
             case _Deregister():
                 goodbye = partial(record_goodbye, agent_id=operation.agent_id, now=self._now())
                 return {"known": await self._database.write(goodbye)}
+
+    async def _register(self, card_url: str) -> str:
+        return await register(
+            self._database, self._http, card_url, self._now, own_url=self._own_url, by_operator=False
+        )
 
     async def _take_heartbeat(self, heartbeat: _Heartbeat) -> bool:
         return await self._database.write(

@@ -7,33 +7,52 @@ from sqlalchemy import Connection
 
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
 from a2a.client import fetch_card, json_rpc_url
-from a2a.errors import TransportError
+from a2a.errors import AddressRefused, TransportError
 from coordinator.clock import Now
 from coordinator.health.record import record
 from coordinator.registry.errors import CardRejected
-from coordinator.registry.store import save_agent
+from coordinator.registry.origin import is_same_server
+from coordinator.registry.store import is_removed, save_agent
 from models.database import Database
 from models.states import Evidence
 
 CARD_TIMEOUT_S = 5.0
 NOWHERE = ("0.0.0.0", "::")  # noqa: S104 looked for, not bound
+ITSELF = "it is this coordinator itself, which would send its tasks to itself; register another agent."
+# Which address a name has in this network is not told.
+REFUSED_ADDRESS = (
+    "its address is not one that this coordinator may call; an operator can allow more with"
+    " AGENTS_ALLOW_LOOPBACK and AGENTS_ALLOW_PRIVATE."
+)
 
 
-async def register(database: Database, http: httpx.AsyncClient, url: str, now: Now) -> str:
+async def register(
+    database: Database, http: httpx.AsyncClient, url: str, now: Now, *, own_url: str, by_operator: bool
+) -> str:
     """Fetch and check the card at `url` (an agent's origin, or the card's own URL), keep the agent; its id.
 
-    A card URL that is known is brought up to date and keeps its id. `http` has to be a guarded client.
-    Raises CardRejected.
+    A card URL that is known is brought up to date and keeps its id; one that was removed comes back only
+    `by_operator`. `http` has to be a guarded client, `own_url` is the coordinator's. Raises CardRejected.
     """
     card_url = _card_url(url)
+    if is_same_server(card_url, own_url):
+        raise CardRejected(card_url, ITSELF)
     try:
         card = await fetch_card(http, card_url, timeout_s=CARD_TIMEOUT_S)
+    except AddressRefused as exc:
+        raise CardRejected(card_url, REFUSED_ADDRESS) from exc
     except TransportError as exc:
         raise CardRejected(card_url, f"{exc.detail}.") from exc
     interface_url = _usable_interface(card_url, card)
+    if is_same_server(interface_url, own_url):
+        raise CardRejected(card_url, ITSELF)
 
     def change(connection: Connection) -> str:
         at = now()
+        if not by_operator and is_removed(connection, card_url):
+            raise CardRejected(
+                card_url, "an operator removed this agent; add it again with POST /api/agents."
+            )
         agent_id = save_agent(connection, card_url, interface_url, card, at)
         record(connection, agent_id, Evidence.REGISTRATION, ok=True, detail="registered", now=at)
         return agent_id
@@ -66,6 +85,7 @@ def _usable_interface(card_url: str, card: AgentCard) -> str:
         raise CardRejected(card_url, f"its card has no JSONRPC interface of version 1.0, only {found}.")
     try:
         parts = urlsplit(url)
+        _ = parts.port
     except ValueError as exc:
         raise CardRejected(card_url, "the interface URL on its card is not a URL.") from exc
     if parts.scheme not in ("http", "https") or not parts.hostname:

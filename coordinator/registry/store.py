@@ -56,6 +56,14 @@ def save_agent(connection: Connection, card_url: str, url: str, card: AgentCard,
     return str(agent_id)
 
 
+def is_removed(connection: Connection, card_url: str) -> bool:
+    """Whether an operator took the agent with this card URL out of the registry."""
+    query = select(Agent.id).where(
+        Agent.tenant_id == DEFAULT_TENANT, Agent.card_url == card_url, Agent.removed_at.is_not(None)
+    )
+    return connection.execute(query).scalar_one_or_none() is not None
+
+
 def _unproven(now: datetime) -> dict[str, Json]:
     return {
         "health": HealthState.QUARANTINED,

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from a2a.client import MAX_CARD_BYTES, A2AClient, fetch_card, json_rpc_url, parse_card
+from a2a.client import MAX_CARD_BYTES, MAX_STREAM_BYTES, A2AClient, fetch_card, json_rpc_url, parse_card
 from a2a.errors import (
     A2AError,
     AddressRefused,
@@ -315,6 +315,18 @@ async def test_an_answer_that_grows_without_end_is_refused(http: httpx.AsyncClie
     answer = says(response(bomb, headers="Content-Encoding: gzip\r\n"))
 
     assert isinstance(await error_of(http, answer), InvalidAgentResponse)
+
+
+async def test_a_stream_that_grows_without_end_is_refused(http: httpx.AsyncClient) -> None:
+    """Each of its events is small enough. Compressed, so that this test is quick."""
+    comment = b": " + b"x" * 2**20 + b"\n\n"
+    event = b"data: " + rpc_response(result={"task": TASK}) + b"\n\n"
+    body = gzip.compress(event + comment * (MAX_STREAM_BYTES // 2**20) + event, compresslevel=1)
+    answer = says(response(body, content_type="text/event-stream", headers="Content-Encoding: gzip\r\n"))
+    raised = await stream_error_of(http, answer)
+
+    assert isinstance(raised, InvalidAgentResponse)
+    assert "too large" in str(raised)
 
 
 async def test_a_stream_that_is_cut_gives_its_events_and_then_the_error(http: httpx.AsyncClient) -> None:

@@ -233,20 +233,53 @@ async def test_a_strange_text_comes_back_as_it_was(rpc: Rpc, text: str) -> None:
 
 
 async def test_numbers_of_any_size_do_no_harm(rpc: Rpc) -> None:
-    numbers = b"[1e308, 1e999, -1e999, 1e-999, " + b"9" * 400 + b"]"
+    numbers = b"[1e308, 1e-999, " + b"9" * 400 + b"]"
     body = json.dumps(rpc.envelope("SendMessage", rpc.message("hi", metadata={"skillId": "echo", "n": "N"})))
     answer = await rpc.post(body.encode().replace(b'"N"', numbers))
 
     assert answer.json()["result"]["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
 
 
-async def test_data_as_deep_as_the_parser_allows_comes_back(rpc: Rpc) -> None:
-    deep: Any = 1
-    for _ in range(180):
-        deep = [deep]
-    task = await rpc.send("hi", parts=[{"text": "hi"}, {"data": deep}])
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999"])
+async def test_a_number_that_no_float_holds_is_refused_by_name(rpc: Rpc, number: bytes) -> None:
+    """It would come back as null or as no JSON."""
+    for content in ({"parts": [{"data": ["N"]}]}, {"metadata": {"n": ["N"]}}):
+        body = json.dumps(rpc.envelope("SendMessage", rpc.message("hi", **content))).encode()
+        error = checked_error(await rpc.post(body.replace(b'"N"', number)))
 
-    assert task["history"][0]["parts"][1] == {"data": deep}
+        assert error["code"] == INVALID_PARAMS
+        assert "finite" in error["data"][0]["fieldViolations"][0]["description"]
+
+
+def nested(depth: int) -> Any:
+    deep: Any = 1
+    for _ in range(depth):
+        deep = [deep]
+    return deep
+
+
+async def test_deep_data_comes_back(rpc: Rpc) -> None:
+    task = await rpc.send("hi", parts=[{"text": "hi"}, {"data": nested(99)}])
+
+    assert task["history"][0]["parts"][1] == {"data": nested(99)}
+
+
+async def test_data_that_is_deeper_than_peers_can_read_is_refused_by_name(rpc: Rpc) -> None:
+    for content in ({"parts": [{"data": nested(101)}]}, {"metadata": {"a": nested(101)}}):
+        error = checked_error(await rpc.post(rpc.envelope("SendMessage", rpc.message("hi", **content))))
+
+        assert error["code"] == INVALID_PARAMS
+
+
+async def test_a_context_id_that_is_none_is_refused_by_name(rpc: Rpc) -> None:
+    """3.4.1"""
+    for context_id in ("x" * 300_000, "a\nb"):
+        error = checked_error(
+            await rpc.post(rpc.envelope("SendMessage", rpc.message("hi", contextId=context_id)))
+        )
+
+        assert error["code"] == INVALID_PARAMS
+        assert error["data"][0]["fieldViolations"][0]["field"] == "message.contextId"
 
 
 async def test_a_caller_that_goes_away_in_the_middle_of_its_request_is_no_error() -> None:
@@ -268,7 +301,7 @@ async def test_a_caller_that_goes_away_in_the_middle_of_its_request_is_no_error(
     assert sent[0]["status"] == 400
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_the_endpoint_takes_posts_only(http: httpx.AsyncClient, rpc: Rpc, method: str) -> None:
     """9.1"""
     assert (await http.request(method, rpc.url)).status_code == 405
@@ -281,3 +314,9 @@ async def test_the_root_answers_with_and_without_its_slash(
     asking = Rpc(http, rpc.url.rstrip("/") + path)
 
     assert checked_error(await asking.post(rpc.envelope("GetTask", {"id": "x"})))["code"] == -32001
+
+
+async def test_a_person_who_opens_the_address_is_shown_the_docs(http: httpx.AsyncClient, rpc: Rpc) -> None:
+    response = await http.get(rpc.url, follow_redirects=True)
+    assert response.status_code == 200
+    assert "swagger-ui" in response.text

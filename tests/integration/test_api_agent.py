@@ -145,7 +145,9 @@ async def test_analyse_gives_a_report_data_and_a_chart(served: Served) -> None:
     assert (analysis.name, page.filename, page.media_type) == ("analysis", "analysis.md", "text/markdown")
     assert page.text is not None
     assert "[E1]" in page.text
-    assert evidence.content().startswith(b"-- E1: ")
+    assert evidence.content().startswith(
+        b"-- In DuckDB: CREATE TABLE data AS SELECT * FROM read_csv('visits.csv');\n\n-- E1: "
+    )
     assert json_of(data)["rows"] == 72
     svg, spec = drawn.parts
     assert (svg.filename, svg.media_type) == ("chart.svg", "image/svg+xml")
@@ -181,7 +183,11 @@ async def test_citations_are_no_table(served: Served) -> None:
     ("part", "reason"),
     [
         (Part.from_bytes(b"", "text/csv", filename="none.csv"), "it is empty"),
-        (Part.from_bytes(b"PK\x03\x04", "application/zip", filename="b.xlsx"), "spreadsheet"),
+        (
+            Part.from_bytes(b"PK\x03\x04", "application/zip", filename="b.xlsx"),
+            "b.xlsx is an Excel file; save it as CSV and attach that.",
+        ),
+        (Part.from_bytes(b"%PDF-1.4", "application/pdf", filename="b.pdf"), "b.pdf is a PDF document"),
         (Part.from_bytes(b"a\n" * 150_000, "text/csv", filename="big.csv"), "it is over"),
         (Part(url="http://127.0.0.1/x.csv", filename="x.csv"), "links are not followed"),
     ],

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from a2a import Agent, Request
+from a2a.registration import answered_data
+from a2a.types import SendMessageResponse
 from tests.support.coordinator import Coordinator, echo_agent, running_coordinator, settings_for
 
 
@@ -22,13 +24,15 @@ def coordinator(database_url: str) -> Iterator[Coordinator]:
 
 
 @contextmanager
-def answering(body: bytes, content_type: str, status: int = 200) -> Iterator[str]:
+def answering(body: bytes, content_type: str, status: int = 200, location: str = "") -> Iterator[str]:
     """A server that answers every GET with the same bytes."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Type", content_type)
+            if location:
+                self.send_header("Location", location)
             self.end_headers()
             self.wfile.write(body)
 
@@ -46,8 +50,8 @@ def answering(body: bytes, content_type: str, status: int = 200) -> Iterator[str
         thread.join()
 
 
-def rpc(coordinator: Coordinator, *parts: dict[str, Any], **message: Any) -> dict[str, Any]:
-    """Send an A2A message to the coordinator; the task it became."""
+def send(coordinator: Coordinator, *parts: dict[str, Any], **message: Any) -> dict[str, Any]:
+    """Send an A2A message to the coordinator; the result, which holds a task or a message."""
     params = {
         "message": {"messageId": f"m{time.monotonic_ns()}", "role": "ROLE_USER", "parts": parts, **message}
     }
@@ -56,8 +60,22 @@ def rpc(coordinator: Coordinator, *parts: dict[str, Any], **message: Any) -> dic
         json={"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params},
         headers={"A2A-Version": "1.0"},
     )
-    task: dict[str, Any] = response.json()["result"]["task"]
+    result: dict[str, Any] = response.json()["result"]
+    return result
+
+
+def rpc(coordinator: Coordinator, *parts: dict[str, Any], **message: Any) -> dict[str, Any]:
+    """The task that the message became."""
+    task: dict[str, Any] = send(coordinator, *parts, **message)["task"]
     return task
+
+
+def ask(coordinator: Coordinator, operation: dict[str, Any]) -> Any:
+    """The data that answers an operation of the registration extension, read as an agent reads it."""
+    answer = SendMessageResponse.model_validate(send(coordinator, {"data": operation}))
+    said = answer.task or answer.message
+    assert said is not None
+    return answered_data(said)
 
 
 def test_an_agent_is_registered_with_what_its_card_says(coordinator: Coordinator) -> None:
@@ -83,19 +101,17 @@ def test_registering_twice_keeps_the_id_and_takes_what_is_new(coordinator: Coord
 def test_an_agent_registers_by_an_a2a_message(coordinator: Coordinator) -> None:
     agent_id = coordinator.add_agent(echo_agent)
     card_url = coordinator.http.get(f"/api/agents/{agent_id}").json()["card_url"]
-    task = rpc(coordinator, {"data": {"operation": "register", "agentCardUrl": card_url}})
-    assert task["status"]["state"] == "TASK_STATE_COMPLETED"
-    answer = task["artifacts"][0]["parts"][0]["data"]
+    answer = ask(coordinator, {"operation": "register", "agentCardUrl": card_url})
     assert answer == {"agentId": agent_id, "heartbeatIntervalS": 10.0}
 
     beat = {"operation": "heartbeat", "agentId": agent_id, "load": {"running": 2, "capacity": 4}}
-    assert rpc(coordinator, {"data": beat})["artifacts"][0]["parts"][0]["data"] == {"known": True}
+    assert ask(coordinator, beat) == {"known": True}
     assert coordinator.http.get(f"/api/agents/{agent_id}").json()["load"] == {"running": 2, "capacity": 4}
 
     leave = {"operation": "deregister", "agentId": agent_id}
-    assert rpc(coordinator, {"data": leave})["artifacts"][0]["parts"][0]["data"] == {"known": True}
+    assert ask(coordinator, leave) == {"known": True}
     assert coordinator.http.get(f"/api/agents/{agent_id}").json()["health"]["state"] == "draining"
-    assert rpc(coordinator, {"data": beat})["artifacts"][0]["parts"][0]["data"] == {"known": False}
+    assert ask(coordinator, beat) == {"known": False}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +195,26 @@ def test_an_agent_that_advertises_an_address_nobody_can_call_is_told_what_to_cha
         assert "AGENT_URL" in refused(coordinator, url)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST.", "[::1]", "127.1"])
+def test_the_coordinator_does_not_register_itself(coordinator: Coordinator, host: str) -> None:
+    """Neither its own card nor a card that sends calls to it. Its URL here is the default one."""
+    assert "itself" in refused(coordinator, f"http://{host}:8000")
+    card = echo_agent(f"http://{host}:8000/a2a").card().model_dump_json(exclude_none=True).encode()
+    with answering(card, "application/json") as url:
+        assert "itself" in refused(coordinator, url)
+        task = rpc(coordinator, {"data": {"operation": "register", "agentCardUrl": url}})
+    assert task["status"]["state"] == "TASK_STATE_REJECTED"
+
+
+@pytest.mark.parametrize("url", ["http://10.1.2.3:80", "http://169.254.169.254"])
+def test_a_refused_address_is_not_told_and_the_setting_is(coordinator: Coordinator, url: str) -> None:
+    card = echo_agent("http://127.0.0.1:9").card().model_dump_json(exclude_none=True).encode()
+    with answering(card, "application/json", 302, f"{url}/x.json") as redirecting:
+        detail = refused(coordinator, redirecting)
+    assert "AGENTS_ALLOW_PRIVATE" in detail
+    assert url.removeprefix("http://") not in detail
+
+
 def test_search_finds_by_words_and_says_which_matched(coordinator: Coordinator) -> None:
     agent_id = coordinator.add_agent(echo_agent)
     found = coordinator.http.get("/api/agents/search", params={"q": "echo this sentence"}).json()
@@ -203,13 +239,20 @@ def test_probes_take_a_dead_agent_down_with_its_history(coordinator: Coordinator
     assert coordinator.http.get(f"/api/agents/{agent_id}").json()["status"] == "ERROR"
 
 
-def test_a_removed_agent_gets_no_work_and_may_come_back(coordinator: Coordinator) -> None:
+def test_a_removed_agent_gets_no_work_and_comes_back_by_an_operator_only(coordinator: Coordinator) -> None:
     agent_id = coordinator.add_agent(echo_agent)
     card_url = coordinator.http.get(f"/api/agents/{agent_id}").json()["card_url"]
     assert coordinator.http.delete(f"/api/agents/{agent_id}").status_code == 204
     assert coordinator.http.get(f"/api/agents/{agent_id}").status_code == 404
     assert not coordinator.http.post(f"/api/agents/{agent_id}/heartbeat", json={}).json()["known"]
+
+    task = rpc(coordinator, {"data": {"operation": "register", "agentCardUrl": card_url}})
+    assert task["status"]["state"] == "TASK_STATE_REJECTED"
+    assert "an operator removed this agent" in task["status"]["message"]["parts"][0]["text"]
+    assert coordinator.http.get("/api/agents").json()["agents"] == []
+
     assert coordinator.http.post("/api/agents", json={"card_url": card_url}).json()["id"] == agent_id
+    assert ask(coordinator, {"operation": "register", "agentCardUrl": card_url})["agentId"] == agent_id
 
 
 def test_the_coordinator_is_an_a2a_agent_that_does_tasks(coordinator: Coordinator) -> None:
@@ -222,7 +265,7 @@ def test_the_coordinator_is_an_a2a_agent_that_does_tasks(coordinator: Coordinato
     text, data = task["artifacts"][0]["parts"]
     assert text["text"] == "heard: echo good morning"
     inner = coordinator.task(data["data"]["taskId"])
-    assert inner["session_id"] == "my-context"
+    assert inner["session_id"].endswith("my-context")
 
 
 def test_the_coordinator_rejects_over_a2a_what_no_agent_can_do(coordinator: Coordinator) -> None:
@@ -265,6 +308,20 @@ def test_the_openapi_document_is_complete(coordinator: Coordinator) -> None:
         part.split('"')[0] for part in str(document).replace("'", '"').split("#/components/schemas/")[1:]
     }
     assert references <= names
+
+
+def test_the_creation_of_a_task_is_documented_with_all_that_it_answers(coordinator: Coordinator) -> None:
+    answers = coordinator.http.get("/openapi.json").json()["paths"]["/api/tasks"]["post"]["responses"]
+    assert {"200", "202", "400", "404", "409", "413", "415", "422", "500"} <= answers.keys()
+    assert answers["202"]["headers"].keys() == {"Location", "Preference-Applied"}
+    assert answers["202"]["content"]["application/json"]["schema"]["$ref"].endswith("/TaskAccepted")
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/.well-known/agent-card.json"])
+def test_head_answers_as_get_does_without_the_body(coordinator: Coordinator, path: str) -> None:
+    head, get = coordinator.http.head(path), coordinator.http.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
 
 
 def test_docs_load_nothing_from_elsewhere(coordinator: Coordinator) -> None:

@@ -74,8 +74,9 @@ async def test_a_forbidden_address_is_refused_without_a_connection(url: str) -> 
 async def test_a_name_with_one_forbidden_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, Resolver(["127.0.0.1", "10.0.0.1"]))
     async with answering(OK) as url, guarded_client(LOCAL, timeout_s=5) as http:
-        with pytest.raises(AddressRefused, match=r"10\.0\.0\.1"):
+        with pytest.raises(AddressRefused) as refused:
             await http.get(at(url, "two-faced.example"))
+    assert "10.0.0.1" not in str(refused.value), "what a name resolves to in here is nobody's business"
 
 
 async def test_a_name_that_changes_after_the_check_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,3 +163,14 @@ async def test_a_body_at_the_cap_is_read() -> None:
         http.stream("GET", url) as answer,
     ):
         assert await read_capped(answer, max_bytes=1_000) == b"x" * 1_000
+
+
+async def test_a_client_has_as_many_connections_as_it_was_given() -> None:
+    async with (
+        answering(OK) as url,
+        guarded_client(LOCAL, timeout_s=5, max_connections=2) as http,
+        http.stream("GET", url),
+        http.stream("GET", url),
+    ):
+        with pytest.raises(httpx.PoolTimeout):
+            await http.get(url, timeout=0.05)

@@ -1,8 +1,11 @@
 """A stream folded into its task."""
 
+import time
+
 import pytest
 
-from a2a.fold import apply_artifact, apply_status
+from a2a.errors import InvalidAgentResponse
+from a2a.fold import MAX_ARTIFACTS, MAX_PARTS, TaskFold
 from a2a.types import (
     Artifact,
     Part,
@@ -14,8 +17,8 @@ from a2a.types import (
 )
 
 
-def new_task(state: TaskState = TaskState.WORKING) -> Task:
-    return Task(id="t", context_id="c", status=TaskStatus(state=state))
+def new_fold(state: TaskState = TaskState.WORKING) -> TaskFold:
+    return TaskFold(Task(id="t", context_id="c", status=TaskStatus(state=state)))
 
 
 def status(state: TaskState) -> TaskStatusUpdateEvent:
@@ -33,35 +36,35 @@ def contents(task: Task) -> dict[str, list[object]]:
 
 @pytest.mark.parametrize("ended", [state for state in TaskState if state.is_terminal])
 def test_a_terminal_state_never_changes(ended: TaskState) -> None:
-    task = new_task(ended)
+    fold = new_fold(ended)
 
     for state in TaskState:
-        apply_status(task, status(state))
-    assert task.status.state is ended
+        fold.apply_status(status(state))
+    assert fold.status.state is ended
 
 
 def test_an_open_state_follows_the_stream() -> None:
-    task = new_task()
-    apply_status(task, status(TaskState.INPUT_REQUIRED))
+    fold = new_fold()
+    fold.apply_status(status(TaskState.INPUT_REQUIRED))
 
-    assert task.status.state is TaskState.INPUT_REQUIRED
+    assert fold.status.state is TaskState.INPUT_REQUIRED
 
 
 def test_artifacts_keep_the_order_they_came_in() -> None:
-    task = new_task()
+    fold = new_fold()
     for artifact_id in "bac":
-        apply_artifact(task, chunk(artifact_id, Part.from_text(artifact_id)))
+        fold.apply_artifact(chunk(artifact_id, Part.from_text(artifact_id)))
 
-    assert list(contents(task)) == ["b", "a", "c"]
+    assert list(contents(fold.task)) == ["b", "a", "c"]
 
 
 def test_text_chunks_become_one_part() -> None:
-    task = new_task()
-    apply_artifact(task, chunk("a", Part.from_text("one ")))
-    apply_artifact(task, chunk("a", Part.from_text("two "), append=True))
-    apply_artifact(task, chunk("a", Part.from_text("three"), append=True))
+    fold = new_fold()
+    fold.apply_artifact(chunk("a", Part.from_text("one ")))
+    fold.apply_artifact(chunk("a", Part.from_text("two "), append=True))
+    fold.apply_artifact(chunk("a", Part.from_text("three"), append=True))
 
-    assert contents(task) == {"a": [{"text": "one two three"}]}
+    assert contents(fold.task) == {"a": [{"text": "one two three"}]}
 
 
 @pytest.mark.parametrize(
@@ -77,36 +80,116 @@ def test_text_chunks_become_one_part() -> None:
     ids=["data", "a file", "metadata", "media types", "a media type and none", "bytes"],
 )
 def test_what_is_more_than_text_stays_a_part_of_its_own(first: Part, second: Part) -> None:
-    task = new_task()
-    apply_artifact(task, chunk("a", first))
-    apply_artifact(task, chunk("a", second, append=True))
+    fold = new_fold()
+    fold.apply_artifact(chunk("a", first))
+    fold.apply_artifact(chunk("a", second, append=True))
 
-    assert contents(task) == {"a": [first.to_json(), second.to_json()]}
+    assert contents(fold.task) == {"a": [first.to_json(), second.to_json()]}
 
 
 def test_an_artifact_that_comes_again_without_append_is_replaced_in_its_place() -> None:
-    task = new_task()
+    fold = new_fold()
     for event in (chunk("a", Part.from_text("old")), chunk("b", Part.from_text("b"))):
-        apply_artifact(task, event)
-    apply_artifact(task, chunk("a", Part.from_text("new")))
+        fold.apply_artifact(event)
+    fold.apply_artifact(chunk("a", Part.from_text("new")))
 
-    assert contents(task) == {"a": [{"text": "new"}], "b": [{"text": "b"}]}
+    assert contents(fold.task) == {"a": [{"text": "new"}], "b": [{"text": "b"}]}
 
 
 def test_an_append_to_nothing_begins_the_artifact() -> None:
     """A follower that came late sees it so."""
-    task = new_task()
-    apply_artifact(task, chunk("a", Part.from_text("tail"), append=True))
+    fold = new_fold()
+    fold.apply_artifact(chunk("a", Part.from_text("tail"), append=True))
 
-    assert contents(task) == {"a": [{"text": "tail"}]}
+    assert contents(fold.task) == {"a": [{"text": "tail"}]}
 
 
 def test_later_chunks_leave_the_events_they_were_folded_from_alone() -> None:
-    task = new_task()
+    fold = new_fold()
     first, second = chunk("a", Part.from_text("one")), chunk("a", Part.from_data(1), append=True)
     third = chunk("a", Part.from_text("two"), append=True)
     for event in (first, second, third, chunk("a", Part.from_text("three"), append=True)):
-        apply_artifact(task, event)
+        fold.apply_artifact(event)
 
     assert [part.to_json() for part in first.artifact.parts] == [{"text": "one"}]
     assert [part.to_json() for part in third.artifact.parts] == [{"text": "two"}]
+
+
+def test_reading_the_task_between_two_chunks_changes_nothing() -> None:
+    fold = new_fold()
+    seen = []
+    for text in ("one ", "two ", "three"):
+        fold.apply_artifact(chunk("a", Part.from_text(text), append=True))
+        seen.append(contents(fold.task)["a"])
+
+    assert seen == [[{"text": "one "}], [{"text": "one two "}], [{"text": "one two three"}]]
+
+
+def test_an_artifact_that_is_replaced_loses_the_chunks_it_had() -> None:
+    fold = new_fold()
+    for text in ("old ", "chunks"):
+        fold.apply_artifact(chunk("a", Part.from_text(text), append=True))
+    fold.apply_artifact(chunk("a", Part.from_text("new ")))
+    fold.apply_artifact(chunk("a", Part.from_text("chunk"), append=True))
+
+    assert contents(fold.task) == {"a": [{"text": "new chunk"}]}
+
+
+def test_chunks_go_on_where_the_task_had_come_to() -> None:
+    begun = Artifact(artifact_id="a", parts=[Part.from_text("one ")])
+    task = Task(id="t", status=TaskStatus(state=TaskState.WORKING), artifacts=[begun])
+    fold = TaskFold(task)
+    fold.apply_artifact(chunk("a", Part.from_text("two"), append=True))
+
+    assert contents(fold.task) == {"a": [{"text": "one two"}]}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [chunk(str(number), Part.from_text("x")) for number in range(MAX_ARTIFACTS)],
+        [chunk("a", Part.from_text("x" * 1_000), append=True) for _ in range(40_000)],
+        [chunk("a", Part.from_data(1), append=True) for _ in range(MAX_PARTS)],
+    ],
+    ids=["artifacts", "text", "parts"],
+)
+def test_many_events_are_folded_in_well_under_a_second(events: list[TaskArtifactUpdateEvent]) -> None:
+    """Quadratic, each of these takes several seconds."""
+    fold = new_fold()
+    began = time.process_time()
+    for event in events:
+        fold.apply_artifact(event)
+    joined = fold.task
+
+    assert time.process_time() - began < 1
+    assert joined.artifacts
+
+
+def test_too_many_artifacts_are_refused() -> None:
+    fold = new_fold()
+    for number in range(MAX_ARTIFACTS):
+        fold.apply_artifact(chunk(str(number), Part.from_text("x")))
+    fold.apply_artifact(chunk("0", Part.from_text("y")))
+
+    with pytest.raises(InvalidAgentResponse, match="too large"):
+        fold.apply_artifact(chunk("one more", Part.from_text("x")))
+    assert len(contents(fold.task)) == MAX_ARTIFACTS
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_too_many_parts_are_refused(append: bool) -> None:
+    fold = new_fold()
+    data = Part.from_data(1)
+    fold.apply_artifact(chunk("a", *[data] * (MAX_PARTS if append else 1)))
+    parts = [data] if append else [data] * (MAX_PARTS + 1)
+
+    with pytest.raises(InvalidAgentResponse, match="too large"):
+        fold.apply_artifact(chunk("a", *parts, append=append))
+
+
+def test_a_task_that_is_too_large_from_the_start_is_refused() -> None:
+    artifacts = [Artifact(artifact_id="a", parts=[Part.from_data(1)])]
+    task = Task(id="t", status=TaskStatus(state=TaskState.WORKING), artifacts=artifacts * (MAX_ARTIFACTS + 1))
+
+    with pytest.raises(InvalidAgentResponse, match="too large"):
+        TaskFold(task)

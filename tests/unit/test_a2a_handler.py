@@ -1,7 +1,10 @@
-"""The life of a task inside an agent: cancellation and the end of the process."""
+"""The life of a task inside an agent: cancellation, waiting and the end of the process."""
 
 import asyncio
 
+import pytest
+
+from a2a.errors import InvalidParams, TaskNotFound
 from a2a.handler import RequestHandler
 from a2a.store import MemoryTaskStore
 from a2a.types import (
@@ -11,6 +14,7 @@ from a2a.types import (
     Part,
     SendMessageConfiguration,
     SendMessageRequest,
+    Task,
     TaskState,
 )
 from tests.support.scripted_agent import ScriptedAgent
@@ -18,14 +22,25 @@ from tests.support.scripted_agent import ScriptedAgent
 GO_ON_AT_ONCE = SendMessageConfiguration(return_immediately=True)
 
 
-def new_handler(script: ScriptedAgent, *, max_running: int = 8) -> RequestHandler:
-    return RequestHandler(script.agent.skills, MemoryTaskStore(), max_running=max_running)
+def new_handler(script: ScriptedAgent, *, max_running: int = 8, max_waiting: int = 8) -> RequestHandler:
+    return RequestHandler(
+        script.agent.skills, MemoryTaskStore(), max_running=max_running, max_waiting=max_waiting
+    )
 
 
 async def start(handler: RequestHandler, text: str) -> str:
     """The id of a task whose skill waits at its gate."""
-    message = Message.from_user(Part.from_text(text), metadata={"skillId": "wait"})
-    return (await handler.send_message(SendMessageRequest(message=message, configuration=GO_ON_AT_ONCE))).id
+    return (await sent_at_once(handler, waiting_message(text))).id
+
+
+def waiting_message(text: str) -> Message:
+    return Message.from_user(Part.from_text(text), metadata={"skillId": "wait"})
+
+
+async def sent_at_once(handler: RequestHandler, message: Message) -> Task:
+    answer = await handler.send_message(SendMessageRequest(message=message, configuration=GO_ON_AT_ONCE))
+    assert isinstance(answer, Task)
+    return answer
 
 
 async def state_of(handler: RequestHandler, task_id: str) -> TaskState:
@@ -100,3 +115,69 @@ async def test_what_runs_is_counted() -> None:
     await handler.close(grace_s=10)
 
     assert (while_running, handler.running) == (2, 0)
+
+
+# Tasks that wait
+
+
+async def test_past_the_bound_of_waiting_tasks_a_new_one_fails_and_may_be_sent_again() -> None:
+    script = ScriptedAgent()
+    handler = new_handler(script, max_running=1, max_waiting=1)
+    await start(handler, "first")
+    await script.started["first"].wait()
+    await start(handler, "second")
+    message = waiting_message("third")
+    refused = await sent_at_once(handler, message)
+    for text in ("first", "second", "third"):
+        script.go[text].open()
+    await handler.close(grace_s=10)
+    again = await handler.send_message(SendMessageRequest(message=message))
+
+    assert refused.status.message is not None
+    assert (refused.status.state, refused.status.message.metadata) == (TaskState.FAILED, {"retryable": True})
+    assert "too many waiting tasks" in refused.status.message.spoken_text()
+    assert isinstance(again, Task)
+    assert again.status.state is TaskState.COMPLETED
+    with pytest.raises(TaskNotFound):
+        await state_of(handler, refused.id)
+
+
+async def test_a_question_may_be_answered_however_many_wait() -> None:
+    script = ScriptedAgent()
+    handler = new_handler(script, max_running=1, max_waiting=1)
+    question = Message.from_user(Part.from_text("weather"), metadata={"skillId": "ask"})
+    asked = await handler.send_message(SendMessageRequest(message=question))
+    assert isinstance(asked, Task)
+    await start(handler, "busy")
+    await script.started["busy"].wait()
+    await start(handler, "waiting")
+    answer = Message.from_user(Part.from_text("Oslo"), task_id=asked.id, metadata={"skillId": "ask"})
+    taken = await sent_at_once(handler, answer)
+    for text in ("busy", "waiting"):
+        script.go[text].open()
+    await handler.close(grace_s=10)
+
+    assert taken.id == asked.id
+    assert await state_of(handler, asked.id) is TaskState.COMPLETED
+
+
+# The context
+
+
+@pytest.mark.parametrize("context_id", ["x" * 201, "a\nb", "a\x00", "\x7f", "\x85"])
+@pytest.mark.parametrize("method", ["send_message", "stream_message"])
+async def test_a_context_id_that_is_none_is_refused_by_name(method: str, context_id: str) -> None:
+    handler = new_handler(ScriptedAgent())
+    message = Message.from_user(Part.from_text("hi"), context_id=context_id)
+
+    with pytest.raises(InvalidParams) as raised:
+        await getattr(handler, method)(SendMessageRequest(message=message))
+    assert [violation.field for violation in raised.value.violations] == ["message.contextId"]
+
+
+@pytest.mark.parametrize("context_id", ["x" * 200, "my context", "\u00fc/\u2603"])
+async def test_a_client_names_its_context_as_it_likes(context_id: str) -> None:
+    message = Message.from_user(Part.from_text("hi"), context_id=context_id, metadata={"skillId": "echo"})
+    task = await new_handler(ScriptedAgent()).send_message(SendMessageRequest(message=message))
+
+    assert task.context_id == context_id

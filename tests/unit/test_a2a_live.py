@@ -1,11 +1,14 @@
 """A living task and whoever follows it."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
 
-from a2a.live import LiveTask
+from a2a.fold import MAX_ARTIFACTS
+from a2a.live import MAX_TURN_BYTES, MAX_TURN_EVENTS, LiveTask
+from a2a.skill import Reply, SkillFailed
 from a2a.types import (
     Artifact,
     Message,
@@ -157,9 +160,26 @@ async def test_nothing_is_added_to_a_task_that_has_ended() -> None:
 async def test_what_cannot_be_sent_is_refused_when_it_is_added() -> None:
     """Else every later look at the task would fail."""
     live = new_live()
-    for bad in (Part.from_data({"a": object()}), Part.from_text("\ud800"), Part.from_data("\ud800")):
+    circle: list[object] = []
+    circle.append(circle)
+    for bad in (
+        {"data": {"a": object()}},
+        {"data": circle},
+        {"text": "\ud800"},
+        {"data": "\ud800"},
+        {"text": "a", "filename": "\ud800"},
+        {"text": "a", "media_type": "\ud800"},
+        {"url": "\ud800"},
+        {"text": "a", "metadata": {"a": "\ud800"}},
+    ):
+        part = Part.model_construct(None, **bad)
+        with pytest.raises(ValueError, match=r"serializ|Circular"):
+            live.add_artifact(Artifact(artifact_id="a", parts=[part]))
+    for fields in ({"name": "\ud800"}, {"description": "\ud800"}, {"extensions": ["\ud800"]}):
         with pytest.raises(ValueError, match="serializ"):
-            live.add_artifact(Artifact(artifact_id="a", parts=[bad]))
+            live.add_artifact(
+                Artifact(artifact_id="a", parts=[Part.from_text("a")]).model_copy(update=fields)
+            )
 
     assert live.task.artifacts is None
 
@@ -184,3 +204,99 @@ async def test_a_waiter_wakes_when_the_task_asks_or_ends() -> None:
         live.set_state(state)
         async with asyncio.timeout(5):
             await waiting
+
+
+def new_artifacts(live: LiveTask, count: int, *parts: Part) -> None:
+    for number in range(count):
+        live.add_artifact(Artifact(artifact_id=str(number), parts=list(parts)))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Part.from_text("x" * 2**20),
+        Part.from_text("\u00fc" * 2**19),
+        Part.from_bytes(b"x" * (2**20 * 3 // 4), "a/b"),
+        Part.from_data("x" * 2**20),
+        Part.from_text("x", metadata={"a": "x" * 2**20}),
+    ],
+    ids=["text", "UTF-8", "bytes", "data", "metadata"],
+)
+async def test_a_turn_has_a_bound_in_bytes(part: Part) -> None:
+    live = new_live()
+
+    with pytest.raises(SkillFailed, match="too large"):
+        new_artifacts(live, MAX_TURN_BYTES // 2**20 + 1, part)
+
+
+async def test_a_turn_has_a_bound_in_artifacts() -> None:
+    live = new_live()
+
+    with pytest.raises(SkillFailed, match="too large"):
+        new_artifacts(live, MAX_ARTIFACTS + 1, Part.from_text("x"))
+
+
+async def test_a_turn_has_a_bound_in_words_and_chunks_together_and_can_end_then() -> None:
+    live = new_live()
+    for _ in range(MAX_TURN_EVENTS - 1):
+        live.add_artifact(artifact("x"), append=True)
+    live.say(TaskState.WORKING, "nearly there")
+    with pytest.raises(SkillFailed, match="too large"):
+        live.say(TaskState.WORKING, "x")
+    with pytest.raises(SkillFailed, match="too large"):
+        live.add_artifact(artifact("x"))
+    live.say(TaskState.FAILED, "too much")
+
+    assert live.state is TaskState.FAILED
+
+
+async def test_the_next_turn_has_the_whole_bound_again() -> None:
+    live = new_live()
+    big = artifact("x" * (MAX_TURN_BYTES * 3 // 4))
+    live.add_artifact(big)
+    live.say(TaskState.INPUT_REQUIRED, "More?")
+    live.begin_turn(Message.from_user(Part.from_text("Yes")))
+    live.add_artifact(big)
+
+    assert live.task.artifacts is not None
+
+
+async def test_events_that_nobody_follows_are_not_kept() -> None:
+    live = new_live()
+    live.say(TaskState.WORKING, "first")
+    first = weakref.ref(live.task.status)
+    follower = live.follow()
+    await anext(follower)
+    live.say(TaskState.WORKING, "second")
+    second = weakref.ref(live.task.status)
+    live.say(TaskState.WORKING, "third")
+    kept_for_the_follower = second() is not None
+    await follower.aclose()
+
+    assert first() is None
+    assert kept_for_the_follower
+    assert second() is None
+
+
+async def test_who_waits_for_the_kind_of_answer_learns_of_each() -> None:
+    for tell in (
+        LiveTask.announce,
+        lambda live: live.answer(Reply(Part.from_text("hi"))),
+        lambda live: live.set_state(TaskState.FAILED),
+    ):
+        live = new_live()
+        waiting = asyncio.create_task(live.announced())
+        live.set_state(TaskState.WORKING)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        tell(live)
+        async with asyncio.timeout(5):
+            await waiting
+
+
+async def test_a_reply_that_cannot_be_sent_is_refused() -> None:
+    live = new_live()
+
+    with pytest.raises(ValueError, match="serializ"):
+        live.answer(Reply(Part.from_text("\ud800")))
+    assert live.reply is None

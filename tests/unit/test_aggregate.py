@@ -30,7 +30,7 @@ def test_only_the_texts_nobody_built_on_make_the_result() -> None:
 def test_several_last_steps_get_a_heading_each() -> None:
     steps = {1: step(1), 2: step(2)}
     result = aggregate(steps, [stored(1, Part.from_text("one")), stored(2, Part.from_text("two"))])
-    assert result.text == "## 1. do 1\n\none\n\n## 2. do 2\n\ntwo"
+    assert result.text == "## Do 1\n\none\n\n## Do 2\n\ntwo"
 
 
 def test_citations_of_several_steps_get_one_numbering() -> None:

@@ -47,3 +47,14 @@ def test_a_goodbye_drains_whoever_is_not_down_already() -> None:
 
 def test_a_quarantined_agent_is_not_freed_by_probes() -> None:
     assert after(True, True, True, start=HealthState.QUARANTINED) is HealthState.QUARANTINED
+
+
+def test_a_heartbeat_changes_nothing_since_it_does_not_say_that_calls_arrive() -> None:
+    for state in HealthState:
+        for health in (Health(state, failures=2), Health(state, successes=1)):
+            assert observe(health, Evidence.HEARTBEAT, ok=True) == health
+
+
+def test_calls_count_as_probes_do() -> None:
+    once = observe(Health(HealthState.DOWN), Evidence.CALL, ok=True)
+    assert observe(once, Evidence.CALL, ok=True).state is HealthState.UP

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent_servers.api.inputs import Document
+from agent_servers.api.documents import Document
 from agent_servers.api.summaries import (
     Length,
     read_citations,
