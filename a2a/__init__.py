@@ -6,6 +6,7 @@ from a2a.skill import (
     InputRequired,
     Progress,
     Rejected,
+    Reply,
     Request,
     SkillFailed,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "Part",
     "Progress",
     "Rejected",
+    "Reply",
     "Request",
     "SkillFailed",
     "Task",

@@ -80,16 +80,6 @@ class TaskFold:
             parts[-1] = parts[-1].model_copy(update={"text": "".join(tail)})
 
 
-def apply_status(task: Task, event: TaskStatusUpdateEvent) -> None:
-    TaskFold(task).apply_status(event)
-
-
-def apply_artifact(task: Task, event: TaskArtifactUpdateEvent) -> None:
-    fold = TaskFold(task)
-    fold.apply_artifact(event)
-    assert fold.task is task
-
-
 def _check(count: int, most: int) -> None:
     if count > most:
         raise InvalidAgentResponse("The agent's answer is too large.")

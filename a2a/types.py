@@ -200,7 +200,9 @@ class Part(WireModel):
         )
 
 
-Parts = Annotated[list[Part], Field(min_length=1)]
+# What is over it is no message any more but a flood.
+MAX_LISTED = 10_000
+Parts = Annotated[list[Part], Field(min_length=1, max_length=MAX_LISTED)]
 
 
 class Message(WireModel):
@@ -281,8 +283,8 @@ class Task(WireModel):
     id: Annotated[str, Field(min_length=1)]
     context_id: str | None = None
     status: TaskStatus
-    artifacts: list[Artifact] | None = None
-    history: list[Message] | None = None
+    artifacts: Annotated[list[Artifact], Field(max_length=MAX_LISTED)] | None = None
+    history: Annotated[list[Message], Field(max_length=MAX_LISTED)] | None = None
     metadata: Metadata | None = None
 
     def with_history(self, length: int | None) -> "Task":

@@ -21,7 +21,7 @@ from a2a.errors import (
     TaskNotFound,
     TransportError,
 )
-from a2a.fold import apply_artifact, apply_status
+from a2a.fold import TaskFold
 from a2a.types import (
     Artifact,
     CancelTaskRequest,
@@ -32,6 +32,7 @@ from a2a.types import (
     StreamResponse,
     Task,
     TaskState,
+    TaskStatus,
 )
 from coordinator.executor.state import Asked, AttemptFailed, Done, Outcome, Problem
 
@@ -143,45 +144,51 @@ class _Attempt:
     async def _stream(self, request: SendMessageRequest, timeout_s: float) -> Task | Message:
         """The message, or the task as far as the stream told it. A cut stream is no failure once the task is
         known: it is polled then."""
-        task: Task | None = None
+        fold: TaskFold | None = None
         try:
             async with aclosing(self._client.stream_message(request, timeout_s=timeout_s)) as events:
                 async for event in events:
                     if event.message is not None:
                         return event.message
-                    task = await self._take(task, event)
-                    if _outcome(task) is not None:
+                    fold = await self._take(fold, event)
+                    if fold.status.state.is_terminal or fold.status.state.is_interrupted:
                         # Some agents leave the stream open, as they may while they wait for a person.
                         break
         except (TransportError, InvalidAgentResponse):
-            if task is None:
+            if fold is None:
                 raise
-        if task is None:
+        if fold is None:
             raise InternalError("The agent's stream ended before it said anything.")
-        return task
+        return fold.task
 
-    async def _take(self, task: Task | None, event: StreamResponse) -> Task:
+    async def _take(self, fold: TaskFold | None, event: StreamResponse) -> TaskFold:
         update = event.status_update or event.artifact_update
         if event.task is not None:
-            task = event.task
-        elif task is None:
+            fold = TaskFold(event.task)
+            await self._note(event.task)
+        elif fold is None:
             # The task should have come first; what it is now includes this update.
             assert update is not None
             request = GetTaskRequest(id=update.task_id)
             task = await self._client.get_task(request, timeout_s=CALL_TIMEOUT_S)
+            fold = TaskFold(task)
+            await self._note(task)
         elif event.status_update is not None:
-            apply_status(task, event.status_update)
+            fold.apply_status(event.status_update)
+            await self._tell(fold.status)
         elif event.artifact_update is not None:
-            apply_artifact(task, event.artifact_update)
-        await self._note(task)
-        return task
+            fold.apply_artifact(event.artifact_update)
+        return fold
 
     async def _note(self, task: Task) -> None:
         if self._task is None:
             self._task = task
             await self._watcher.seen(task)
-        said = task.status.message
-        if task.status.state is TaskState.WORKING and said is not None:
+        await self._tell(task.status)
+
+    async def _tell(self, status: TaskStatus) -> None:
+        said = status.message
+        if status.state is TaskState.WORKING and said is not None:
             await self._watcher.progress(said.spoken_text()[:MAX_WORDS_CHARS])
 
     async def _cancel_quietly(self, remote_task_id: str) -> None:
@@ -234,7 +241,7 @@ def failed_call(exc: A2AError) -> AttemptFailed:
         case TaskNotFound():
             problem = Problem("REMOTE_TASK_LOST", "The agent no longer knows the task it had begun.")
             return AttemptFailed(problem, retryable=True, is_uncertain=True)
-        case InternalError():
+        case InternalError() | InvalidAgentResponse():
             problem = Problem("AGENT_FAILED", exc.detail)
             return AttemptFailed(problem, retryable=True, blames_agent=True, is_uncertain=True)
         case ProtocolError():

@@ -83,7 +83,7 @@ def test_numbers_that_json_does_not_know_are_the_agents_failure(coordinator: Coo
     with_agent(coordinator, "hostile_numbers")
     task = run(coordinator, "hostile_numbers", deadline_s=15)
     assert task["status"] == "failed"
-    assert task["error"]["code"] == "AGENT_REFUSED"
+    assert task["error"]["code"] == "AGENT_FAILED"
 
 
 def test_a_short_deadline_is_not_held_against_the_agent(coordinator: Coordinator) -> None:
