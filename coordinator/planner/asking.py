@@ -49,7 +49,9 @@ _COMPARE_RESULTS = re.compile(
     r"(?: (?:briefly|in|with each|to each|as|by|for)\b.*)?\W*",
     re.IGNORECASE | re.DOTALL,
 )
-_COMPARE_TOPICS = re.compile(r"(?:compare|contrast) \S.*? (?:and|with|to|vs\.?|versus|against) \S", re.I)
+_COMPARE_TOPICS = re.compile(
+    r"(?:compare|contrast) \S.*? (?:and|with|to|vs\.?|versus|against) \S", re.IGNORECASE
+)
 _COUNT = (
     r"(?:(?:at most|about|around|no more than|up to|fewer than|under) )?"
     r"(?:(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|\d{1,4}|a few|some) )?"
@@ -58,7 +60,8 @@ _COUNT = (
 _FORM = r"(?:bullet points?|bullets|sentences?|words|paragraphs?|lines|points|bullet list|list of bullets)"
 _WISH_TAIL = re.compile(rf",?\s+((?:in|as|with|using) {_COUNT}{_FORM})\W*", re.IGNORECASE)
 _WISH = re.compile(
-    rf"(?:(?:give|write|make|show|produce|list|return)(?: (?:me|us))?|(?:put|present|format) (?:it|them) (?:in|as))"
+    rf"(?:(?:give|write|make|show|produce|list|return)(?: (?:me|us))?"
+    r"|(?:put|present|format) (?:it|them) (?:in|as))"
     rf" {_COUNT}{_FORM}\W*",
     re.IGNORECASE,
 )

@@ -109,7 +109,7 @@ def has_no_object(text: str) -> bool:
         known = word in ACTIONS or word in ADJECTIVES or word in LIGHT_VERBS
         if not (known or word in STOPWORDS or word in _OBJECTLESS_NOUNS or word.isdigit()):
             return False
-    return bool(rest) and not _has_named_object(text)
+    return bool(rest) and not has_named_object(text)
 
 
 def refers_back(text: str) -> bool:
@@ -137,7 +137,7 @@ def _link(
     used = {number for link in links if link.needs_result for number in link.depends_on}
     unused = tuple(number for number in range(index) if number not in used)
     files = mentioned(clause.text, attachments)
-    text = _without_files(clause.text, files)
+    text = without_files(clause.text, files)
     if _ALL.search(text):
         needed = unused if _EVERY.search(text) else _within_then(clauses[: index + 1], unused)
         return Link(needed, needs_result=True, reason="it refers to the earlier results")
@@ -175,7 +175,7 @@ def _first_word(clause: Clause) -> str:
     return normalise(clause.text.split(None, 1)[0])
 
 
-def _without_files(text: str, files: Sequence[Attachment]) -> str:
+def without_files(text: str, files: Sequence[Attachment]) -> str:
     """The clause without its mentions of files, so that "this csv" is no pronoun."""
     if not files:
         return text
@@ -197,7 +197,7 @@ def _makes(noun: str, earlier: Sequence[Clause]) -> int | None:
     return None
 
 
-def _has_named_object(text: str) -> bool:
+def has_named_object(text: str) -> bool:
     """ "the report", "the csv": a definite thing, whoever made it."""
     return bool(_FILE_NOUN.search(text))
 

@@ -10,10 +10,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from coordinator.planner.asking import (
+    is_wish,
+    only_opens_documents,
+    split_wish,
+    tells_more,
+    topic_of_summary,
+)
+from coordinator.planner.choice import (
+    Choice,
+    Surroundings,
+    choose,
+    choose_for_form,
+    choose_for_question,
+    is_for,
+)
 from coordinator.planner.clauses import Clause, Join, split_clauses, starts_with_verb
-from coordinator.planner.errors import PlanInvalid, UnknownTaskType
+from coordinator.planner.errors import MAX_EXAMPLES, PlanInvalid, UnknownTaskType
 from coordinator.planner.files import hand_out
-from coordinator.planner.match import MAX_CANDIDATES, SkillIndex
+from coordinator.planner.match import MAX_CANDIDATES, SkillIndex, fits_media
 from coordinator.planner.plan import (
     MAX_STEPS,
     Attachment,
@@ -24,12 +39,16 @@ from coordinator.planner.plan import (
 )
 from coordinator.planner.references import (
     Link,
+    has_named_object,
     has_no_object,
+    is_table,
     link_clauses,
     media_type,
     mentioned,
     refers_back,
+    without_files,
 )
+from coordinator.registry.offers import SkillOffer
 
 PLANNER = "rules"
 MAX_CLAUSES = 400
@@ -45,7 +64,7 @@ _QUESTION = re.compile(
     r"|would|should)\b",
     re.IGNORECASE,
 )
-_PRESENTING = re.compile(r"(?:explain|describe|list|show|present|report)\b", re.IGNORECASE)
+_PRESENTING = re.compile(r"(?:explain|describe|list|show|tell|present|report)\b", re.IGNORECASE)
 # "heartbeats", "push notifications": without an article or owner it is no object of a lost verb.
 _BARE_NAME = re.compile(r"(?!.*\b(?:my|your|our|the|an?|me|us)\b)\S+(?: \S+){0,2}", re.IGNORECASE)
 _BACKGROUND = re.compile(
@@ -58,10 +77,11 @@ _SUBORDINATE = re.compile(r"\b(?:how|what|why|when|where|which|who|whether|that)
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A clause that a skill fits; `candidates` is never empty."""
+    """A clause that a skill fits; `candidates` is never empty, `why` only if a word is due."""
 
     clause: Clause
     candidates: tuple[Candidate, ...]
+    why: str = ""
 
 
 def plan_by_rules(
@@ -123,38 +143,80 @@ class _Reader:
 
     def read(self) -> list[_Unit]:
         for position, clause in enumerate(self._clauses):
-            self._place(clause, self._media_types(position))
+            self._place(clause, position)
         if self._unmatched or not self._units:
             raise self._unknown()
-        return self._units
+        return [part for unit in self._units for part in self._with_wish_apart(unit)]
 
-    def _place(self, clause: Clause, media_types: Sequence[str]) -> None:
-        previous = self._units[-1] if self._units else None
-        if previous is not None and not self._unmatched and _is_qualifier(clause):
+    def _place(self, clause: Clause, position: int) -> None:
+        previous = self._units[-1] if self._units and not self._unmatched else None
+        if previous is not None and _is_qualifier(clause):
             self._extend(clause)
         elif _BACKGROUND.match(clause.text):
             self._keep_context(clause)
-        elif found := self._index.match(clause.text, media_types):
-            if previous is not None and _is_more_of(previous, clause, found[0]):
+        elif (choice := choose(self._index, clause.text, self._around(position))).candidates:
+            if previous is not None and _is_more_of(previous, clause, choice.candidates[0]):
                 self._extend(clause)
             else:
-                self._append(clause, found)
-        elif previous is not None and not self._unmatched and self._belongs(clause, previous):
+                self._append_all(clause, choice)
+        elif previous is not None and is_wish(clause.text):
+            form = choose_for_form(self._index, clause.text)
+            self._append(clause, form) if form.candidates else self._extend(clause)
+        elif previous is not None and self._belongs(clause, previous):
             self._extend(clause)
+        else:
+            self._place_unmatched(clause, position)
+
+    def _place_unmatched(self, clause: Clause, position: int) -> None:
+        """A clause no skill fits by its words: a question, a shortened clause, or nothing."""
+        previous = self._units[-1] if self._units else None
+        kinds = [media_type(file) for file in self._files[position]]
+        if (asked := choose_for_question(self._index, clause.text, kinds)).candidates:
+            self._append(clause, asked)
         elif previous is not None and (shared := self._with_verb_of(previous, clause)) is not None:
-            self._append(shared, self._index.match(shared.text, media_types))
+            self._append(shared, choose(self._index, shared.text, self._around(position)))
         elif not _is_request(clause):
             self._keep_context(clause)
         else:
             self._unmatched.append(clause)
 
-    def _append(self, clause: Clause, found: Sequence[Candidate]) -> None:
+    def _append_all(self, clause: Clause, choice: Choice) -> None:
+        """The clause as a step; "summarise how X works" with nothing at hand researches X first."""
+        topic = topic_of_summary(clause.text)
+        at_hand = self._units or self._attachments or refers_back(clause.text)
+        best = choice.candidates[0]
+        has_text = bool(at_hand) or has_named_object(clause.text) or has_no_object(clause.text)
+        sought: list[Candidate] = []
+        if topic is not None and not has_text and is_for(self._index, best, clause.text, "summarise"):
+            sought = self._index.match_purpose(topic, "ask")
+        if topic is not None and sought:
+            why = "The summary needs a text to work on, and this skill finds it."
+            self._append(replace(clause, text=topic), Choice(tuple(sought), why))
+            clause = replace(clause, shares_object=True)
+        self._append(clause, choice)
+
+    def _with_wish_apart(self, unit: _Unit) -> list[_Unit]:
+        """ "Research X in two sentences": the length is the work of a step of its own."""
+        clause, best = unit.clause, unit.candidates[0]
+        parts = split_wish(clause.text)
+        if parts is None or not is_for(self._index, best, clause.text, "ask"):
+            return [unit]
+        form = choose_for_form(self._index, parts[1])
+        if not form.candidates or is_for(self._index, best, clause.text, "summarise"):
+            return [unit]
+        wish = Clause(parts[1], Join.also, clause.end, clause.end, shares_object=True)
+        return [
+            replace(unit, clause=replace(clause, text=parts[0])),
+            _Unit(wish, form.candidates, form.why),
+        ]
+
+    def _append(self, clause: Clause, choice: Choice) -> None:
         if self._context is not None:
             start = self._context.start
             text = " ".join(self._description[start : clause.start].split())
             clause = replace(clause, text=f"{text} {clause.text}".strip(), start=start)
             self._context = None
-        self._units.append(_Unit(clause, tuple(found)))
+        self._units.append(_Unit(clause, choice.candidates, choice.why))
 
     def _extend(self, clause: Clause) -> None:
         """Gives the clause to the step before, as the user wrote it."""
@@ -176,6 +238,11 @@ class _Reader:
         """A part of the step before: a second verb of its "how", or more of the same skill."""
         if clause.join is Join.also and _SUBORDINATE.search(previous.clause.text):
             return True
+        if only_opens_documents(previous.clause.text):
+            return _QUESTION.match(clause.text) is not None or bool(_PRESENTING.match(clause.text))
+        if clause.join is Join.also and tells_more(clause.text):
+            on_table = is_for(self._index, previous.candidates[0], clause.text, "analyse")
+            return on_table or refers_back(clause.text)
         if not (has_no_object(clause.text) or refers_back(clause.text)):
             return False
         skill_id = previous.candidates[0].skill_id
@@ -196,13 +263,36 @@ class _Reader:
         shared = replace(clause, text=f"{verb} {clause.text}")
         return shared if self._index.match(shared.text) else None
 
+    def _around(self, position: int) -> Surroundings:
+        clause = self._clauses[position]
+        named = self._files[position] or self._context_files()
+        about_result = bool(self._units) and refers_back(without_files(clause.text, named))
+        earlier = [self._index.offer(unit.candidates[0]) for unit in self._units]
+        tables: list[str] = []
+        names_table = False
+        if not clause.shares_object and not about_result:
+            loose = self._attachments if not any(self._files) else ()
+            files = named or loose
+            kinds = [media_type(file) for file in files]
+            is_free = bool(named) or all(fits_media(kinds, offer.input_modes) for offer in earlier)
+            if is_free and files and all(is_table(file) for file in files):
+                tables = kinds
+                is_bare = has_no_object(clause.text) or refers_back(clause.text)
+                names_table = bool(named) or (is_bare and not earlier)
+        return Surroundings(self._media_types(position), tables, names_table, earlier)
+
+    def _context_files(self) -> tuple[Attachment, ...]:
+        context = self._context
+        return mentioned(context.text, self._attachments) if context is not None else ()
+
     def _media_types(self, position: int) -> list[str]:
         """Of the files the clause mentions, or all if no clause mentions any, or of what it gets."""
-        files = self._files[position] or (() if any(self._files) else self._attachments)
+        named = self._files[position] or self._context_files()
+        files = named or (() if any(self._files) else self._attachments)
         kinds = [media_type(attachment) for attachment in files]
         text = self._clauses[position].text
         takes_result = refers_back(text) or has_no_object(text)
-        if self._units and takes_result and not self._files[position]:
+        if self._units and takes_result and not named:
             kinds += self._index.offer(self._units[-1].candidates[0]).output_modes
         return kinds
 
@@ -217,7 +307,29 @@ class _Reader:
                 pair = (miss.agent_id, miss.skill_id)
                 near[pair] = max(near.get(pair, miss), miss, key=lambda candidate: candidate.score)
         best = sorted(near.values(), key=lambda c: (-c.score, c.agent_name, c.skill_id, c.agent_id))
-        return UnknownTaskType(unmatched, tuple(best[:MAX_CANDIDATES]), self._index.skill_names)
+        near_offers = [self._index.offer(candidate) for candidate in best]
+        return UnknownTaskType(
+            unmatched,
+            tuple(best[:MAX_CANDIDATES]),
+            self._index.skill_names,
+            _examples((*near_offers, *sorted(self._index.offers, key=_by_name))),
+        )
+
+
+def _examples(offers: Sequence[SkillOffer]) -> tuple[str, ...]:
+    """One example request per skill, of the first few skills that have one."""
+    examples: dict[str, str] = {}
+    for offer in offers:
+        if len(examples) == MAX_EXAMPLES:
+            break
+        first = next((text for text in offer.examples if text.strip()), None)
+        if first is not None:
+            examples.setdefault(offer.skill_id, first)
+    return tuple(examples.values())
+
+
+def _by_name(offer: SkillOffer) -> tuple[str, str, str]:
+    return (offer.name, offer.skill_id, offer.agent_id)
 
 
 def _is_qualifier(clause: Clause) -> bool:
@@ -255,7 +367,11 @@ def _apply(strategy: Strategy, index: int, link: Link) -> Link:
 def _reason(unit: _Unit, link: Link, index: SkillIndex) -> str:
     best = unit.candidates[0]
     terms = ", ".join(f'"{term}"' for term in best.matched_terms[:6])
-    reason = f'Skill "{index.offer(best).name}" fits by {terms} (score {best.score:.2f}).'
+    name = index.offer(best).name
+    by = f"fits by {terms}" if terms else "fits"
+    reason = f'Skill "{name}" {by} (score {best.score:.2f}).'
+    if unit.why:
+        reason = f"{reason} {unit.why}"
     if link.depends_on:
         numbers = ", ".join(str(number + 1) for number in link.depends_on)
         steps = "step" if len(link.depends_on) == 1 else "steps"

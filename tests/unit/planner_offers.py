@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from coordinator.registry.offers import SkillOffer
 
 RESEARCH = SkillOffer(
@@ -85,6 +87,82 @@ COMPARE = SkillOffer(
     output_modes=("text/markdown",),
 )
 NETWORK = (RESEARCH, ANALYSE, SUMMARISE, FETCH, FORECAST)
+
+# The cards of the agents that come with the project, which say more than the ones above.
+SHIPPED = (
+    replace(
+        RESEARCH,
+        name="Research documents",
+        description=(
+            "Research a question: find out, look up and explain what documents say about a topic, "
+            "with numbered citations that point at file and passage, and the gaps named."
+        ),
+        tags=("research", "find", "look up", "documents", "search", "question", "citations", "sources"),
+        examples=(
+            "Research how agents register with the coordinator",
+            "Find out how failed tasks are retried",
+            "What do the documents say about health checks?",
+            "Look up which port the research agent listens on",
+            "What does the attached report say about revenue in 2023?",
+            "Investigate why tasks get stuck and which sources explain it",
+        ),
+    ),
+    replace(
+        ANALYSE,
+        description=(
+            "Analyse, chart and plot tables of data: profile, missing values, outliers, correlations, "
+            "comparison by group, trends over time and seasons, with the SQL as evidence."
+        ),
+        tags=(
+            "analyse",
+            "analyze",
+            "data",
+            "csv",
+            "json",
+            "statistics",
+            "chart",
+            "plot",
+            "trend",
+            "correlation",
+        ),
+        examples=(
+            "Analyse the attached weather data",
+            "Chart sales by month",
+            "Analyze data.csv and plot revenue over time",
+            "Which columns of the table are correlated?",
+            "Compare temperature by weather type and find outliers",
+            "Show the trend of employment in manufacturing",
+        ),
+    ),
+    replace(
+        SUMMARISE,
+        name="Summarise text",
+        description=(
+            "Summarise texts, reports and pages in sentences quoted from them, in the length asked "
+            "for: sentences, bullet points, words or paragraphs. Citations are kept."
+        ),
+        tags=("summarise", "summarize", "summary", "condense", "shorten", "tldr", "key points"),
+        examples=(
+            "Summarise it in three sentences",
+            "Summarize the attached report in five bullet points",
+            "Give me a short summary of the findings",
+            "Write a summary of the text in 100 words",
+            "Condense the article into one paragraph",
+        ),
+    ),
+    replace(
+        FETCH,
+        name="Fetch from an API",
+        description="Fetch JSON or text from an HTTP API by its URL (GET http or https).",
+        tags=("fetch", "get", "http", "https", "url", "api", "download", "request", "json"),
+        examples=(
+            "Fetch https://api.example.com/v1/items",
+            "Get the JSON from https://example.com/data.json",
+            "Call the API at https://api.example.com/status",
+            "Download http://localhost:9000/metrics.json",
+        ),
+    ),
+)
 
 _STRANGERS = (
     ("translate_text", "Translate text", "Translates text between 40 languages", "translation"),

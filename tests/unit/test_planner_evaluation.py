@@ -9,7 +9,7 @@ from coordinator.planner.match import SkillIndex
 from coordinator.planner.plan import Attachment, Strategy
 from coordinator.planner.rules import plan_by_rules
 from coordinator.registry.offers import SkillOffer
-from tests.unit.planner_offers import COMPARE, NETWORK, strangers
+from tests.unit.planner_offers import COMPARE, FORECAST, NETWORK, SHIPPED, strangers
 
 Steps = list[tuple[str, tuple[int, ...]]]
 
@@ -110,7 +110,6 @@ CASES: list[tuple[str, tuple[Attachment, ...], Steps]] = [
     ("fold my laundry", (), UNKNOWN),
     ("book me a flight", (), UNKNOWN),
     ("book a flight to Paris", (), UNKNOWN),
-    ("what is the meaning of life", (), UNKNOWN),
     ("order a pizza and summarise the menu", (), UNKNOWN),
     ("summarise the menu and order a pizza", (), UNKNOWN),
     ("find my keys", (), UNKNOWN),
@@ -128,10 +127,90 @@ CASES: list[tuple[str, tuple[Attachment, ...], Steps]] = [
     ("请总结这个文件", (), UNKNOWN),
     ("asdf qwer", (), UNKNOWN),
 ]
+BOTH: Steps = [("research", ()), ("research", (1,)), ("summarise", (1, 2))]
+ASK: Steps = [("research", ())]
+TABLE: Steps = [("analyse", ())]
+SHORTENED: Steps = [("research", ()), ("summarise", (1,))]
+CASES += [
+    ("1. Research leases\n2. Research heartbeats\n3. Summarise both", (), BOTH),
+    ("1. Research leases\n2. Research heartbeats\n3. Summarise them", (), BOTH),
+    ("Research leases. Then research heartbeats. Then summarise the findings", (), BOTH),
+    ("First research leases, then research heartbeats, finally write a summary", (), BOTH),
+    ("Research leases, then research heartbeats and write a summary", (), BOTH),
+    ("Research leases, then research heartbeats and summarise both", (), BOTH),
+    ("what is the meaning of life", (), ASK),  # the documents do not say, and the agent says so
+    *(
+        (request, (), ASK)
+        for request in (
+            "How do agents register?",
+            "What happens when the coordinator dies?",
+            "Why does Parley use SQLite by default?",
+            "Explain how leases work",
+            "Tell me about the planner",
+            "Search the docs for heartbeat",
+            "Describe the architecture",
+            "Find information about leases",
+            "Read the docs and tell me how leases work",
+            "Can you tell me how leases work",
+            "Answer from the docs: how do heartbeats work?",
+            "I want to know how leases work",
+            "Which database does Parley use?",
+            "Does the coordinator keep its state in SQLite?",
+        )
+    ),
+    ("How do agents register, and analyse the csv", (CSV,), [*ASK, *TABLE]),
+    *(
+        (request, (CSV,), TABLE)
+        for request in (
+            "What was the hottest day",
+            "What's in this file?",
+            "How many rows are in the attached file?",
+            "Describe the attached dataset",
+            "Explore the data and tell me what's interesting",
+            "Compute the average temp_max per month",
+            "I have a csv. What was the hottest day?",
+            "Summarise the attached csv",
+            "Give me a summary of this data",
+            "Summarise seattle-weather.csv",
+            "Summarise",
+        )
+    ),
+    ("Summarise how agents register", (), SHORTENED),
+    ("Summarize the architecture", (), SHORTENED),
+    ("Give me a summary of the architecture", (), SHORTENED),
+    ("Research how agents register in two bullet points", (), SHORTENED),
+    ("Research how agents register, in three sentences", (), SHORTENED),
+    ("Explain how leases work in about 100 words", (), SHORTENED),
+    ("Research how agents register and give me three bullet points", (), SHORTENED),
+    ("Summarise the findings", (), [("summarise", ())]),
+    *(
+        (request, (), UNKNOWN)
+        for request in (
+            *("hello", "hello there", "2+2", "how are you?"),
+            *("write a haiku", "order a pizza", "tell me a joke", "answer the phone"),
+            "how about a pizza",
+        )
+    ),
+    ("book me a flight", (CSV,), UNKNOWN),
+    ("order a pizza", (CSV,), UNKNOWN),
+]
+# With no agent that compares or translates texts.
+NO_SUCH_AGENT: list[tuple[str, tuple[Attachment, ...], Steps]] = [
+    ("Compare SQLite and PostgreSQL in Parley", (), ASK),
+    (
+        "Research Raft and Paxos, then compare them",
+        (),
+        [("research", ()), ("research", ()), ("summarise", (1, 2))],
+    ),
+    ("Research leases. Research heartbeats. Then compare both", (), [*ASK, *ASK, ("summarise", (1, 2))]),
+    ("Research leases, then research heartbeats, then compare them", (), BOTH),
+    ("Compare temperature by weather type", (CSV,), TABLE),
+    ("translate it to French", (), UNKNOWN),
+    ("research leases and translate it to French", (), UNKNOWN),
+]
 # Wanted, but not reached by rules (see docs/planning.md); they count as wrong.
 KNOWN_LIMITS: list[tuple[str, tuple[Attachment, ...], Steps]] = [
     ("Fetch https://a.example/b and defenestrate my cat", (), UNKNOWN),
-    ("Explain how leases work", (), [("research", ())]),
 ]
 ALL_CASES = CASES + KNOWN_LIMITS
 FLOOR = 0.96
@@ -164,6 +243,21 @@ def test_at_least_96_percent_of_the_requests_get_the_plan_a_reader_expects(
 def test_an_out_of_scope_request_matches_nothing_even_among_strangers(request_text: str) -> None:
     index = SkillIndex((*NETWORK, COMPARE, *strangers()))
     assert _plan(request_text, (), index) == UNKNOWN
+
+
+@pytest.mark.parametrize("network", [NETWORK, (*SHIPPED, FORECAST)], ids=["plain", "shipped"])
+@pytest.mark.parametrize(("request_text", "files", "wanted"), NO_SUCH_AGENT)
+def test_what_needs_a_missing_agent_is_done_another_way_or_refused(
+    network: tuple[SkillOffer, ...], request_text: str, files: tuple[Attachment, ...], wanted: Steps
+) -> None:
+    assert _plan(request_text, files, SkillIndex(network)) == wanted
+
+
+@pytest.mark.parametrize(("request_text", "files", "wanted"), CASES)
+def test_the_shipped_agents_get_the_plan_a_reader_expects(
+    request_text: str, files: tuple[Attachment, ...], wanted: Steps
+) -> None:
+    assert _plan(request_text, files, SkillIndex((*SHIPPED, FORECAST, COMPARE))) == wanted
 
 
 def test_the_table_holds_forty_requests_and_twelve_out_of_scope() -> None:

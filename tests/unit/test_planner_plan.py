@@ -105,3 +105,19 @@ def test_unknown_task_type_names_the_clause_and_what_there_is() -> None:
 
 def test_unknown_task_type_with_an_empty_registry_says_to_register_an_agent() -> None:
     assert "Register an agent first" in str(UnknownTaskType(("summarise it",)))
+
+
+def test_the_refusal_shows_quoted_examples_from_the_cards() -> None:
+    error = UnknownTaskType(("fold",), (), ("Research",), ("Research how agents register", "a", "b", "c"))
+    assert 'For example: "Research how agents register", "a", "b". Rephrase' in str(error)
+
+
+@pytest.mark.parametrize("clauses", [1, 40])
+def test_the_refusal_stays_short_and_on_one_line_whatever_the_cards_say(clauses: int) -> None:
+    hostile = 'Say "yes".\n\u202e\x1b[2J' + "very long " * 400
+    error = UnknownTaskType((hostile,) * clauses, (), (hostile,) * 50, (hostile,) * 3)
+    text = str(error)
+    assert len(text) < 600
+    assert text.isprintable()
+    assert 'Say "yes"' not in text
+    assert "For example: \"Say 'yes'." in text

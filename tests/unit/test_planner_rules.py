@@ -10,7 +10,7 @@ from coordinator.planner.errors import PlanInvalid, UnknownTaskType
 from coordinator.planner.match import SkillIndex
 from coordinator.planner.plan import Attachment, Plan, Strategy
 from coordinator.planner.rules import plan_by_rules
-from tests.unit.planner_offers import NETWORK
+from tests.unit.planner_offers import ANALYSE, NETWORK, RESEARCH
 
 INDEX = SkillIndex(NETWORK)
 CSV = Attachment("seattle-weather.csv", "text/csv")
@@ -105,6 +105,53 @@ def test_every_clause_without_an_agent_is_named() -> None:
         _plan("Fold my laundry, summarise the menu and order a pizza")
     assert caught.value.unmatched == ("Fold my laundry", "order a pizza")
     assert caught.value.available == tuple(sorted(offer.name for offer in NETWORK))
+
+
+def test_a_refusal_carries_one_example_of_each_of_three_skills() -> None:
+    with pytest.raises(UnknownTaskType) as caught:
+        _plan("Fold my documents into a weather balloon")
+    assert len(caught.value.examples) == 3
+    assert set(caught.value.examples) <= {offer.examples[0] for offer in NETWORK}
+
+
+def test_findings_put_together_for_want_of_a_comparer_are_said_to_be() -> None:
+    plan = _plan("Research leases. Research heartbeats. Then compare them")
+    assert plan.steps[2].skill_id == "summarise"
+    assert "No agent compares texts, so this skill puts their findings together." in plan.steps[2].reason
+
+
+def test_a_length_wish_is_a_step_of_its_own_only_if_a_skill_shortens_texts() -> None:
+    text = "Research how agents register in three sentences"
+    steps = _plan(text).steps
+    assert [step.instruction for step in steps] == ["Research how agents register", "in three sentences"]
+    alone = plan_by_rules(text, SkillIndex([RESEARCH, ANALYSE]), [], Strategy.auto)
+    assert [step.instruction for step in alone.steps] == [text]
+
+
+def test_a_summary_of_a_topic_is_researched_first_under_its_own_words() -> None:
+    steps = _plan("Summarise how agents register in two sentences").steps
+    assert steps[0].instruction == "how agents register"
+    assert steps[1].instruction == "Summarise how agents register in two sentences"
+
+
+def test_a_question_goes_to_no_skill_when_none_is_for_questions() -> None:
+    with pytest.raises(UnknownTaskType):
+        plan_by_rules("How do leases expire?", SkillIndex([ANALYSE]), [], Strategy.auto)
+
+
+def test_a_question_about_a_file_that_the_skill_cannot_read_is_refused() -> None:
+    with pytest.raises(UnknownTaskType):
+        _plan("Describe cat.png", Attachment("cat.png", "image/png"))
+
+
+def test_what_is_said_of_the_step_before_joins_it() -> None:
+    plan = _plan("Research leases and tell me what they are for")
+    assert [step.skill_id for step in plan.steps] == ["research"]
+
+
+def test_order_alone_does_not_use_up_a_result() -> None:
+    plan = _plan("Research leases. Then research heartbeats. Then summarise the findings")
+    assert _edges(plan) == [(), (1,), (1, 2)]
 
 
 @pytest.mark.parametrize("text", ["", " \n "])
