@@ -7,9 +7,9 @@ from functools import partial
 from a2a import Agent, Artifact, Part, Progress, Rejected, Request, SkillFailed
 from a2a.guard import AddressPolicy
 from agent_servers.api.budget import Budget, run_bounded
+from agent_servers.api.documents import documents
 from agent_servers.api.errors import TableRefused
 from agent_servers.api.fetch import Fetched, Limits, UrlRefused, fetch, find_urls
-from agent_servers.api.documents import documents
 from agent_servers.api.inputs import NOTE, Tables, is_note, tables
 from agent_servers.api.settings import ApiAgentSettings
 from agent_servers.api.summaries import (

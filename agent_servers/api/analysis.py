@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from agent_servers.api import comparisons, trends
+from agent_servers.api.answers import answers
 from agent_servers.api.question import Want
 from agent_servers.api.study import Finding, Study, study
 from agent_servers.api.tables import Column, Table
@@ -41,7 +42,8 @@ def analyse(table: Table, instruction: str) -> Analysis:
     overview = about.focus or _overview(about)
     candidates = list(_candidates(about, overview))
     main = _main(about, candidates)
-    return Analysis(about, _chosen(about, candidates, main), main)
+    direct = _kept(lambda: answers(about, instruction))
+    return Analysis(about, [*direct, *_chosen(about, candidates, main)][:_MAX_FINDINGS], main)
 
 
 def _overview(about: Study) -> list[Column]:

@@ -21,6 +21,7 @@ _MAX_NAMED = 4
 
 
 class Want(StrEnum):
+    ANSWER = "answer"
     TREND = "trend"
     SEASON = "season"
     GROUPS = "groups"

@@ -46,7 +46,7 @@ def _how_to_run(table: Table) -> str:
     """Where the table `data` comes from. A file that was repaired is not what DuckDB would read."""
     safe = re.sub(r"[^\w. -]", "_", table.name)
     if safe.lower().endswith((".csv", ".tsv")) and not table.repairs:
-        return f"-- In DuckDB: CREATE TABLE data AS SELECT * FROM read_csv({literal(safe)});"
+        return f"-- In DuckDB: CREATE TABLE data AS SELECT * FROM read_csv({literal(safe)});"  # noqa: S608 - a comment, sanitised
     return (
         f"-- The table data is {safe} as the report describes it, its columns named and typed as there\n"
         "-- and its repairs made. Load it so before you run these queries in DuckDB."

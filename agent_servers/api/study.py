@@ -14,7 +14,7 @@ from agent_servers.api.typing_rules import Kind
 _MAX_MEASURES = 30
 _MAX_GROUPS = 30
 _CATEGORY_VALUES = 60
-_GRAINS = ("hour", "day", "week", "month", "quarter", "year")
+GRAINS = ("hour", "day", "week", "month", "quarter", "year")
 _ID = re.compile(r"(?i)(?:^|[_\s])(?:id|uuid|key|code|zip|zipcode|postcode|phone|index|row|no|nr)$|^unnamed")
 _PLACE = re.compile(r"(?i)^(?:lat|lon|lng|latitude|longitude|x_?coord|y_?coord)$")
 _YEAR = re.compile(r"(?i)^(?:.*[_\s])?(?:year|yr|jahr|annee|anno)$")
@@ -222,7 +222,7 @@ def _axis(table: Table, question: Question, columns: tuple[str, ...], sql: str) 
     days = seconds / 86_400
     native = _native(days / (points - 1))
     grain = _grain(native, days)
-    if question.grain and _GRAINS.index(question.grain) >= _GRAINS.index(native):
+    if question.grain and GRAINS.index(question.grain) >= GRAINS.index(native):
         grain = question.grain
     repeats = int(row["n"] or 0) > points
     return TimeAxis(columns, sql, native, grain, days, points, repeats, row["low"], row["high"])
@@ -240,4 +240,4 @@ def _grain(native: str, days: float) -> str:
         else "day" if days > 3
         else "hour"
     )  # fmt: skip
-    return max(native, fitting, key=_GRAINS.index)
+    return max(native, fitting, key=GRAINS.index)

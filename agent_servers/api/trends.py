@@ -15,7 +15,7 @@ _PER = {
     "day": "day",
     "hour": "hour",
 }
-_MONTHS = (
+MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
@@ -309,4 +309,4 @@ def season(study: Study, measure: Column) -> Finding | None:
 
 
 def _month(row: Record) -> str:
-    return _MONTHS[int(row["month"] or 1) - 1]
+    return MONTHS[int(row["month"] or 1) - 1]

@@ -1,6 +1,8 @@
 """The API agent behind a real server, spoken to over A2A, with real HTTP services to fetch from."""
 
 import asyncio
+import io
+import json
 import socket
 import threading
 import time
@@ -9,8 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
+import pypdf
 import pytest
 import uvicorn
+from fastapi import FastAPI
+from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from a2a import Message, Part, TaskState
 from a2a.client import A2AClient, fetch_card
@@ -21,6 +26,7 @@ from agent_servers.api.agent import build_agent
 from agent_servers.api.budget import Budget, run_bounded
 from agent_servers.api.errors import WorkStopped
 from agent_servers.api.settings import ApiAgentSettings
+from examples.word_count_agent import agent as word_counter
 
 CSV = "day,city,visits\n" + "".join(
     f"2024-{month:02}-{day:02},{city},{base + month * 10 + day}\n"
@@ -36,6 +42,24 @@ PROSE = (
 ANSWERS: dict[str, tuple[int, str, bytes]] = {
     "/items": (200, "application/json; charset=utf-8", b'{"items": [{"a": 1}, {"a": NaN}]}'),
     "/table": (200, "text/csv", b"a,b\n1,2\n"),
+    "/rows": (
+        200,
+        "application/json",
+        json.dumps([{"kind": "ab"[n % 2], "size": n * n % 13} for n in range(30)]).encode(),
+    ),
+    "/agents": (
+        200,
+        "application/json",
+        b'{"agents": [{"name": "Ferry", "does": "Ferry tells when the next ferry leaves the harbour."}]}',
+    ),
+    "/page": (
+        200,
+        "text/html",
+        (
+            b"<html><body><nav>Menu of the pages here.</nav>"
+            b"<p>The harbour opens at six in the morning.</p></body></html>"
+        ),
+    ),
     "/image": (200, "image/png", b"\x89PNG"),
     "/broken": (200, "application/json", b"<html>"),
     "/large": (200, "application/json", b'"' + b"x" * 5_000 + b'"'),
@@ -102,7 +126,11 @@ class Served:
 
 
 async def serving(settings: ApiAgentSettings) -> AsyncIterator[Served]:
-    app = build_agent(settings).app(AgentSettings(coordinator_url=None))
+    async for agent in serving_app(build_agent(settings).app(AgentSettings(coordinator_url=None))):
+        yield agent
+
+
+async def serving_app(app: FastAPI) -> AsyncIterator[Served]:
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     running = asyncio.create_task(server.serve(sockets=[listening]), name="served agent")
@@ -232,6 +260,104 @@ async def test_fetched_text_is_a_file_part(served: Served, service: str) -> None
     _, _, (response,) = await served.ask(f"Fetch {service}/table")
     part = response.parts[0]
     assert (part.text, part.filename, part.media_type) == ("a,b\n1,2\n", "response.csv", "text/csv")
+
+
+def carried(artifact: Artifact) -> list[Part]:
+    """The parts as the coordinator hands them on: text becomes a named plain text, data stays data."""
+    return [
+        part
+        if part.text is None
+        else part.model_copy(
+            update={"filename": part.filename or f"response-{number}.txt", "media_type": "text/plain"}
+        )
+        for number, part in enumerate(artifact.parts, start=1)
+    ]
+
+
+async def test_fetched_rows_are_analysed_and_not_the_receipt(served: Served, service: str) -> None:
+    _, _, (response,) = await served.ask(f"Fetch {service}/rows")
+    state, _, artifacts = await served.ask("Analyse it", *carried(response))
+    assert state == TaskState.COMPLETED
+    assert json_of(artifacts[0].parts[1])["rows"] == 30
+    assert "not analysed" not in (artifacts[0].parts[0].text or "")
+
+
+async def test_fetched_csv_is_analysed(served: Served, service: str) -> None:
+    _, _, (response,) = await served.ask(f"Fetch {service}/table")
+    state, _, artifacts = await served.ask("Analyse it", *carried(response))
+    assert state == TaskState.COMPLETED
+    assert json_of(artifacts[0].parts[1])["rows"] == 1
+
+
+async def test_fetched_json_is_summarised_by_its_build_and_its_sentences(
+    served: Served, service: str
+) -> None:
+    _, _, (response,) = await served.ask(f"Fetch {service}/agents")
+    state, _, (summary,) = await served.ask("Summarise it", *carried(response))
+    assert state == TaskState.COMPLETED
+    assert summary.parts[0].text == (
+        "The JSON is an object with agents.\nagents has 1 item with name and does.\n\n"
+        "Ferry tells when the next ferry leaves the harbour.\n"
+    )
+
+
+async def test_fetched_html_is_summarised_by_its_paragraphs(served: Served, service: str) -> None:
+    _, _, (response,) = await served.ask(f"Fetch {service}/page")
+    _, _, (summary,) = await served.ask("Summarise it", *carried(response))
+    assert summary.parts[0].text == "The harbour opens at six in the morning.\n"
+
+
+async def test_fetched_json_without_a_table_is_refused_with_the_reason(served: Served) -> None:
+    state, said, _ = await served.ask("Analyse it", Part.from_data({"status": {"version": "1"}}))
+    assert state == TaskState.REJECTED
+    assert said == "There is no table to analyse. The JSON holds no table; send an array of objects."
+
+
+def pdf_of(text: str) -> bytes:
+    writer = pypdf.PdfWriter()
+    page = writer.add_blank_page(300, 300)
+    kind = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Helvetica"}
+    font = DictionaryObject({NameObject(k): NameObject(v) for k, v in kind.items()})
+    page[NameObject("/Resources")] = DictionaryObject(
+        {NameObject("/Font"): DictionaryObject({NameObject("/F1"): font})}
+    )
+    stream = DecodedStreamObject()
+    stream.set_data(f"BT /F1 9 Tf 10 200 Td ({text}) Tj ET".encode())
+    page[NameObject("/Contents")] = stream
+    written = io.BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+async def test_an_attached_pdf_is_summarised(served: Served) -> None:
+    report = pdf_of("The turbine was inspected in March of last year.")
+    part = Part.from_bytes(report, "application/pdf", filename="report.pdf")
+    state, _, (summary,) = await served.ask("Summarise it", part)
+    assert state == TaskState.COMPLETED
+    assert summary.parts[0].text == "The turbine was inspected in March of last year.\n"
+
+
+async def test_a_file_that_is_no_table_is_named_once(served: Served) -> None:
+    part = Part.from_bytes(b"PK\x03\x04", "application/octet-stream", filename="report.xlsx")
+    _, said, _ = await served.ask("Analyse it", part)
+    assert said == (
+        "There is no table to analyse. report.xlsx is an Excel file; save it as CSV and attach that."
+    )
+
+
+@pytest.mark.parametrize(
+    "attached",
+    [
+        Part.from_bytes(b"# To be\n\nor not to be", "text/markdown", filename="play.md"),
+        Part.from_text("# To be\n\nor not to be", media_type="text/plain", filename="play.md"),
+    ],
+)
+async def test_the_example_agent_counts_the_words_of_an_attached_file(attached: Part) -> None:
+    async for counter in serving_app(word_counter.app(AgentSettings(coordinator_url=None))):
+        _, said, artifacts = await counter.ask("how many words are in the attached file", attached)
+        card = await fetch_card(counter.http, counter.url, timeout_s=5)
+        assert (said, [part.text for part in artifacts[0].parts]) == ("", ["7 words"])
+        assert set(card.skills[0].input_modes or card.default_input_modes) == {"text/plain", "text/markdown"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -177,6 +179,29 @@ async def test_without_any_document_the_task_fails_and_says_what_to_do(served: S
 
     assert state is TaskState.FAILED
     assert "RESEARCH_LIBRARY" in said
+
+
+def test_a_library_that_is_not_there_is_reported_whole_and_the_agent_starts(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere" / "folder"
+    start = (
+        "import asyncio\n"
+        "from agent_servers.research import app\n"
+        "async def main():\n"
+        "    async with app.router.lifespan_context(app):\n"
+        "        print('started')\n"
+        "asyncio.run(main())\n"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    settings = {"RESEARCH_LIBRARY": str(missing), "PYTHONPATH": root}
+    done = subprocess.run(
+        [sys.executable, "-c", start], env=settings, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    told = [line for line in (done.stdout + done.stderr).splitlines() if str(missing) in line]
+    assert "started" in done.stdout
+    assert len(told) == 1
+    assert "error" in told[0]
+    assert "set RESEARCH_LIBRARY to a folder of documents" in told[0]
 
 
 async def test_a_request_without_a_topic_is_asked_for_one(served: Served) -> None:

@@ -214,3 +214,14 @@ async def test_instructions_in_a_document_are_only_quoted(library: Library) -> N
     answer, _ = await ask(library, "instructions about turbines")
 
     assert [citation.passage for citation in answer.citations] == [hostile]
+
+
+async def test_a_section_headed_benefits_answers_a_question_for_advantages(library: Library) -> None:
+    extra = Index()
+    page = b"# Why turbines\n\n## Benefits\n\nThey run for thirty years without a larger repair.\n"
+    extra.add(read("turbines.md", page))
+
+    answer, _ = await ask(library, "What are the advantages of turbines?", extra)
+
+    assert [citation.source for citation in answer.citations] == ["turbines.md"]
+    assert answer.gaps == ()

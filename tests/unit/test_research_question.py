@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent_servers.research.question import Term, first_queries, next_queries, understand
+from agent_servers.research.question import Term, first_queries, next_queries, synonyms, understand
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,26 @@ def test_a_gap_without_related_words_is_asked_with_its_surroundings_once() -> No
 
     assert query.stems == ("quota", "task", "limit")
     assert next_queries([gap], {}, ["task", "limit"], {query.stems}) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "topic"),
+    [
+        ("Research how agents register in two bullet points", "how agents register"),
+        ("In three sentences, how are tasks retried", "how are tasks retried"),
+        ("Explain leases briefly", "leases"),
+        ("leases in about 50 words", "leases"),
+        ("health checks as a bulleted list", "health checks"),
+        ("leases in one short paragraph", "leases"),
+        ("how words are stemmed in sentences", "how words are stemmed in sentences"),
+    ],
+)
+def test_the_form_of_the_answer_is_no_part_of_the_topic(asked: str, topic: str) -> None:
+    assert understand(asked).topic == topic
+
+
+def test_advantages_and_benefits_are_one_question() -> None:
+    (term,) = understand("advantages").terms
+
+    assert "benefit" in synonyms(term.stem)
+    assert synonyms("agent") == frozenset()
