@@ -1,26 +1,29 @@
 """A stream folded into the task it describes: what GetTask would say after the same events."""
 
 from a2a.errors import InvalidAgentResponse
-from a2a.types import Artifact, Part, Task, TaskArtifactUpdateEvent, TaskStatus, TaskStatusUpdateEvent
-
-MAX_ARTIFACTS = 10_000
-MAX_PARTS = 10_000
+from a2a.types import (
+    MAX_LISTED,
+    Artifact,
+    Part,
+    Task,
+    TaskArtifactUpdateEvent,
+    TaskStatus,
+    TaskStatusUpdateEvent,
+)
 
 
 class TaskFold:
     """One task and the events that are folded into it, each in constant time.
 
-    It takes the task over; the events stay as they are. Raises InvalidAgentResponse for a task of more than
-    MAX_ARTIFACTS artifacts, or MAX_PARTS parts in one of them.
+    It takes the task over; the events stay as they are. Raises InvalidAgentResponse where the task grows
+    over MAX_LISTED artifacts, or parts in one of them.
     """
 
     def __init__(self, task: Task) -> None:
         self._task = task
         self._artifacts = task.artifacts or []
-        _check(len(self._artifacts), MAX_ARTIFACTS)
         self._places: dict[str, int] = {}
         for place, artifact in enumerate(self._artifacts):
-            _check(len(artifact.parts), MAX_PARTS)
             self._places.setdefault(artifact.artifact_id, place)
         # By place: what the text of the artifact's last part is made of, where it has grown.
         self._tails: dict[int, list[str]] = {}
@@ -56,7 +59,7 @@ class TaskFold:
             self._artifacts[place] = _own(chunk)
 
     def _add(self, chunk: Artifact) -> None:
-        _check(len(self._artifacts) + 1, MAX_ARTIFACTS)
+        _check(len(self._artifacts) + 1)
         own = _own(chunk)
         self._places[chunk.artifact_id] = len(self._artifacts)
         self._artifacts.append(own)
@@ -68,7 +71,7 @@ class TaskFold:
         if _is_bare_text(part) and _is_bare_text(last) and part.media_type == last.media_type:
             self._tails.setdefault(place, [last.text or ""]).append(part.text or "")
         else:
-            _check(len(parts) + 1, MAX_PARTS)
+            _check(len(parts) + 1)
             self._join(place)
             parts.append(part)
 
@@ -80,14 +83,13 @@ class TaskFold:
             parts[-1] = parts[-1].model_copy(update={"text": "".join(tail)})
 
 
-def _check(count: int, most: int) -> None:
-    if count > most:
+def _check(count: int) -> None:
+    if count > MAX_LISTED:
         raise InvalidAgentResponse("The agent's answer is too large.")
 
 
 def _own(artifact: Artifact) -> Artifact:
     """With a list of its own: later chunks are appended to it."""
-    _check(len(artifact.parts), MAX_PARTS)
     return artifact.model_copy(update={"parts": list(artifact.parts)})
 
 

@@ -8,9 +8,10 @@ import pydantic_core
 from pydantic.main import IncEx
 
 from a2a.errors import InvalidAgentResponse
-from a2a.fold import MAX_ARTIFACTS, MAX_PARTS, TaskFold
+from a2a.fold import TaskFold
 from a2a.skill import Reply, Skill, SkillFailed
 from a2a.types import (
+    MAX_LISTED,
     Artifact,
     Message,
     Part,
@@ -26,7 +27,7 @@ MAX_TURN_EVENTS = 100_000
 # What our own client takes as one answer.
 MAX_TURN_BYTES = 64 * 2**20
 TOO_LARGE = (
-    f"The result is too large: a turn may give {MAX_ARTIFACTS:,} artifacts of {MAX_PARTS:,} parts,"
+    f"The result is too large: a turn may give {MAX_LISTED:,} artifacts of {MAX_LISTED:,} parts,"
     f" {MAX_TURN_EVENTS:,} updates and {MAX_TURN_BYTES // 2**20} MiB; ask for less."
 )
 

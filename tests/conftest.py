@@ -51,8 +51,20 @@ def postgres_template(postgres_server: str) -> Iterator[str]:
 @pytest.fixture(params=BOTH_DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh migrated database: SQLite, and PostgreSQL where TEST_DATABASE_URL names a server."""
+    yield from _migrated(request, tmp_path)
+
+
+@pytest.fixture(scope="module", params=BOTH_DATABASES)
+def shared_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The same for all tests of a module, which then must not mind each other's rows."""
+    yield from _migrated(request, tmp_path_factory.mktemp("shared"))
+
+
+def _migrated(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        yield copy_sqlite(request.getfixturevalue("sqlite_template"), tmp_path)
+        yield copy_sqlite(request.getfixturevalue("sqlite_template"), folder)
         return
     server = request.getfixturevalue("postgres_server")
     with postgres_database(server, template=request.getfixturevalue("postgres_template")) as url:

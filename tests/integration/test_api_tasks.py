@@ -15,6 +15,12 @@ def coordinator(database_url: str) -> Iterator[Coordinator]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_coordinator(shared_database_url: str) -> Iterator[Coordinator]:
+    with running_coordinator(settings_for(shared_database_url, max_upload_bytes=1_000_000)) as running:
+        yield running
+
+
 def moody_agent(url: str) -> Agent:
     agent = Agent(name="Moody Agent", description="Has moods.", version="1.0.0", url=url)
     tries: list[str] = []
@@ -298,9 +304,9 @@ BAD_BODIES: list[tuple[dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("request_", "status", "code"), BAD_BODIES)
 def test_a_bad_request_is_a_problem_that_says_what_to_change(
-    coordinator: Coordinator, request_: dict[str, Any], status: int, code: str
+    shared_coordinator: Coordinator, request_: dict[str, Any], status: int, code: str
 ) -> None:
-    response = coordinator.http.post("/api/tasks", **request_)
+    response = shared_coordinator.http.post("/api/tasks", **request_)
     assert (response.status_code, response.json()["code"]) == (status, code), response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["detail"]
@@ -324,18 +330,18 @@ def test_a_bad_request_is_a_problem_that_says_what_to_change(
     ],
 )
 def test_what_is_not_there_is_a_404_with_its_own_code(
-    coordinator: Coordinator, method: str, path: str, code: str
+    shared_coordinator: Coordinator, method: str, path: str, code: str
 ) -> None:
-    response = coordinator.http.request(method, path)
+    response = shared_coordinator.http.request(method, path)
     assert (response.status_code, response.json()["code"]) == (404, code)
 
 
-def test_a_body_without_a_length_is_cut_off_at_the_limit(coordinator: Coordinator) -> None:
+def test_a_body_without_a_length_is_cut_off_at_the_limit(shared_coordinator: Coordinator) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(10_000):
             yield b"x" * 10_000
 
-    response = coordinator.http.post(
+    response = shared_coordinator.http.post(
         "/api/tasks", content=endless(), headers={"Content-Type": "application/json"}
     )
     assert (response.status_code, response.json()["code"]) == (413, "TOO_LARGE")

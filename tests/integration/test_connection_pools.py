@@ -24,7 +24,7 @@ def checks(coordinator: Coordinator, agent_id: str) -> list[dict[str, Any]]:
 
 def assert_probed_well_from_now(coordinator: Coordinator, agent_id: str, *, times: int) -> None:
     before = len(checks(coordinator, agent_id))
-    eventually_now(lambda: len(checks(coordinator, agent_id)) >= before + times, within_s=20)
+    eventually_now(lambda: len(checks(coordinator, agent_id)) >= before + times, within_s=60)
     assert all(check["ok"] for check in checks(coordinator, agent_id)[:times])
     assert coordinator.http.get(f"/api/agents/{agent_id}").json()["health"]["state"] == "up"
 
@@ -54,7 +54,7 @@ def test_hundreds_of_slow_steps_keep_no_probe_from_an_idle_agent(database_url: s
         for _ in range(MORE_THAN_A_POOL):
             coordinator.http.post("/api/tasks", json={"description": "hold", "plan": plan})
         eventually_now(
-            lambda: coordinator.http.get("/ready").json()["running_tasks"] >= MORE_THAN_A_POOL, within_s=20
+            lambda: coordinator.http.get("/ready").json()["running_tasks"] >= MORE_THAN_A_POOL, within_s=60
         )
         assert_probed_well_from_now(coordinator, idle_id, times=4)
         gate.open()

@@ -1,12 +1,12 @@
 """A stream folded into its task."""
 
-import time
-
 import pytest
+from pydantic import ValidationError
 
 from a2a.errors import InvalidAgentResponse
-from a2a.fold import MAX_ARTIFACTS, MAX_PARTS, TaskFold
+from a2a.fold import TaskFold
 from a2a.types import (
+    MAX_LISTED,
     Artifact,
     Part,
     Task,
@@ -144,52 +144,27 @@ def test_chunks_go_on_where_the_task_had_come_to() -> None:
     assert contents(fold.task) == {"a": [{"text": "one two"}]}
 
 
-@pytest.mark.parametrize(
-    "events",
-    [
-        [chunk(str(number), Part.from_text("x")) for number in range(MAX_ARTIFACTS)],
-        [chunk("a", Part.from_text("x" * 1_000), append=True) for _ in range(40_000)],
-        [chunk("a", Part.from_data(1), append=True) for _ in range(MAX_PARTS)],
-    ],
-    ids=["artifacts", "text", "parts"],
-)
-def test_many_events_are_folded_in_well_under_a_second(events: list[TaskArtifactUpdateEvent]) -> None:
-    """Quadratic, each of these takes several seconds."""
-    fold = new_fold()
-    began = time.process_time()
-    for event in events:
-        fold.apply_artifact(event)
-    joined = fold.task
-
-    assert time.process_time() - began < 1
-    assert joined.artifacts
-
-
 def test_too_many_artifacts_are_refused() -> None:
     fold = new_fold()
-    for number in range(MAX_ARTIFACTS):
+    for number in range(MAX_LISTED):
         fold.apply_artifact(chunk(str(number), Part.from_text("x")))
     fold.apply_artifact(chunk("0", Part.from_text("y")))
 
     with pytest.raises(InvalidAgentResponse, match="too large"):
         fold.apply_artifact(chunk("one more", Part.from_text("x")))
-    assert len(contents(fold.task)) == MAX_ARTIFACTS
+    assert len(contents(fold.task)) == MAX_LISTED
 
 
-@pytest.mark.parametrize("append", [True, False])
-def test_too_many_parts_are_refused(append: bool) -> None:
+def test_too_many_parts_are_refused() -> None:
     fold = new_fold()
     data = Part.from_data(1)
-    fold.apply_artifact(chunk("a", *[data] * (MAX_PARTS if append else 1)))
-    parts = [data] if append else [data] * (MAX_PARTS + 1)
+    fold.apply_artifact(chunk("a", *[data] * MAX_LISTED))
 
     with pytest.raises(InvalidAgentResponse, match="too large"):
-        fold.apply_artifact(chunk("a", *parts, append=append))
+        fold.apply_artifact(chunk("a", data, append=True))
 
 
-def test_a_task_that_is_too_large_from_the_start_is_refused() -> None:
+def test_a_task_that_is_too_large_from_the_start_is_no_task() -> None:
     artifacts = [Artifact(artifact_id="a", parts=[Part.from_data(1)])]
-    task = Task(id="t", status=TaskStatus(state=TaskState.WORKING), artifacts=artifacts * (MAX_ARTIFACTS + 1))
-
-    with pytest.raises(InvalidAgentResponse, match="too large"):
-        TaskFold(task)
+    with pytest.raises(ValidationError, match="at most 10000"):
+        Task(id="t", status=TaskStatus(state=TaskState.WORKING), artifacts=artifacts * (MAX_LISTED + 1))

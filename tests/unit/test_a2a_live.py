@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from a2a.fold import MAX_ARTIFACTS
 from a2a.live import MAX_TURN_BYTES, MAX_TURN_EVENTS, LiveTask
 from a2a.skill import Reply, SkillFailed
 from a2a.types import (
+    MAX_LISTED,
     Artifact,
     Message,
     Part,
@@ -233,7 +233,7 @@ async def test_a_turn_has_a_bound_in_artifacts() -> None:
     live = new_live()
 
     with pytest.raises(SkillFailed, match="too large"):
-        new_artifacts(live, MAX_ARTIFACTS + 1, Part.from_text("x"))
+        new_artifacts(live, MAX_LISTED + 1, Part.from_text("x"))
 
 
 async def test_a_turn_has_a_bound_in_words_and_chunks_together_and_can_end_then() -> None:
