@@ -15,7 +15,7 @@ from a2a.card_types import (
     AgentProvider,
     AgentSkill,
 )
-from a2a.server import build_app
+from a2a.server.app import build_app
 from a2a.settings import AgentSettings, read_settings
 from a2a.skill import CancelHook, Skill, SkillFunction
 from a2a.types import PROTOCOL_VERSION

@@ -11,13 +11,14 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from a2a.background import background_loop
+from a2a.database import Database, sole_owner_lock
 from a2a.guard import AddressPolicy, guarded_client
-from a2a.handler import RequestHandler
-from a2a.jsonrpc import JsonRpc
 from a2a.logs import configure_logging
-from a2a.server import A2AEndpoint, add_a2a_routes
+from a2a.server.app import A2AEndpoint, add_a2a_routes
+from a2a.server.handler import RequestHandler
+from a2a.server.jsonrpc import JsonRpc
 from a2a.settings import read_settings
-from a2a.store import MemoryTaskStore
+from a2a.stores.memory import MemoryTaskStore
 from coordinator.api import agents, problems, sessions, system, tasks
 from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
@@ -38,7 +39,6 @@ from coordinator.health.monitor import HealthMonitor
 from coordinator.registry.registration import CARD_TIMEOUT_S
 from coordinator.settings import Settings, TaskSettings
 from coordinator.version import VERSION
-from models.database import Database, sole_owner_lock
 from models.migrate import migrate
 
 log = structlog.get_logger(__name__)

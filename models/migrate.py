@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, make_url, text
 
-from models.database import Database
+from a2a.database import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Any fixed number: processes that migrate the same PostgreSQL database wait for each other on it.

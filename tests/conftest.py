@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.database import Database
+from a2a.database import Database
 from tests.support.databases import (
     SKIP_REASON,
     copy_sqlite,

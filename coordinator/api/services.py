@@ -6,13 +6,13 @@ from typing import Annotated
 import httpx
 from fastapi import Depends, Request
 
+from a2a.database import Database
 from coordinator.clock import Now
 from coordinator.executor.events import Wakeups
 from coordinator.executor.intake import Intake
 from coordinator.executor.planning import Planning
 from coordinator.executor.worker import Worker
 from coordinator.settings import Settings
-from models.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from functools import partial
 import pydantic_core
 from sqlalchemy import Connection, Row, insert, select, update
 
+from a2a.database import Database
 from a2a.types import Artifact as A2AArtifact
 from a2a.types import Json, Part
 from coordinator.clock import Now
@@ -21,7 +22,6 @@ from coordinator.memory.store import add_message, create_session, find_session
 from coordinator.planner.plan import Attachment, Plan, Strategy, agents_by_skill, validate_plan
 from coordinator.planner.rules import plan_by_rules
 from models.base import DEFAULT_TENANT
-from models.database import Database
 from models.ids import new_id
 from models.states import Speaker, StepStatus, TaskStatus
 from models.tables import Task, TaskStep

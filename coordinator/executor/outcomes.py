@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from a2a.database import Database
 from a2a.types import Json
 from coordinator.clock import Now
 from coordinator.executor.aggregate import step_text
@@ -24,7 +25,6 @@ from coordinator.executor.state import (
 )
 from coordinator.executor.store import write_step
 from coordinator.health.record import record
-from models.database import Database
 from models.states import Evidence, StepStatus
 
 MAX_OUTPUT_CHARS = 20_000

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, select
 
+from a2a.database import Database
 from coordinator.executor.artifacts import Stored, read_artifacts
 from coordinator.executor.state import Problem, TaskState
 from coordinator.planner.errors import PlanInvalid, UnknownTaskType
@@ -14,7 +15,6 @@ from coordinator.planner.plan import Attachment, Plan, Strategy
 from coordinator.planner.rules import plan_by_rules
 from coordinator.registry.offers import SkillOffer
 from coordinator.registry.store import list_offers
-from models.database import Database
 from models.tables import Task
 
 

@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 from sqlalchemy import Connection
 
+from a2a.database import Database
 from a2a.types import Json, Part
 from coordinator.clock import Now
 from coordinator.executor.aggregate import aggregate, gaps
@@ -44,7 +45,6 @@ from coordinator.executor.store import (
 )
 from coordinator.memory.store import add_message
 from coordinator.planner.plan import Plan
-from models.database import Database
 from models.states import Speaker, StepStatus, TaskStatus
 
 log = structlog.get_logger(__name__)

@@ -5,6 +5,7 @@ from functools import partial
 
 import structlog
 
+from a2a.database import Database
 from a2a.types import Json, Message, Part, Task
 from coordinator.clock import Now
 from coordinator.executor.artifacts import (
@@ -26,7 +27,6 @@ from coordinator.executor.state import (
 from coordinator.planner.plan import PlanStep
 from coordinator.registry.choice import NobodyFits, choose
 from coordinator.registry.store import Route, list_routes
-from models.database import Database
 from models.ids import new_id
 from models.states import StepStatus
 

@@ -7,10 +7,10 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from a2a.database import Database
 from coordinator.clock import Now
 from coordinator.executor.runner import TaskRunner
 from coordinator.executor.store import list_claimable
-from models.database import Database
 from models.ids import new_id
 
 log = structlog.get_logger(__name__)

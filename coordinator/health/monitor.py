@@ -13,12 +13,12 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import Connection, and_, case, or_, update
 
 from a2a.client import fetch_card
+from a2a.database import Database
 from a2a.errors import A2AError
 from coordinator.clock import Now
 from coordinator.health.machine import FAILURES_TO_DOWN
 from coordinator.health.record import forget_older_than, record
 from coordinator.settings import AgentSettings
-from models.database import Database
 from models.states import Evidence
 from models.tables import Agent
 

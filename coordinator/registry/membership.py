@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
+from a2a.database import Database
 from a2a.registration import Load
 from a2a.types import Json, WireModel
 from coordinator.clock import Now
 from coordinator.health.record import record_goodbye, record_heartbeat
 from coordinator.registry.registration import register
-from models.database import Database
 
 # An agent may miss two heartbeats before it is looked at.
 LEASE_INTERVALS = 3

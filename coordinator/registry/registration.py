@@ -7,13 +7,13 @@ from sqlalchemy import Connection
 
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
 from a2a.client import fetch_card, json_rpc_url
+from a2a.database import Database
 from a2a.errors import AddressRefused, TransportError
 from coordinator.clock import Now
 from coordinator.health.record import record
 from coordinator.registry.errors import CardRejected
 from coordinator.registry.origin import is_same_server
 from coordinator.registry.store import is_removed, save_agent
-from models.database import Database
 from models.states import Evidence
 
 CARD_TIMEOUT_S = 5.0

@@ -9,7 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from a2a.client import MAX_CARD_BYTES, MAX_STREAM_BYTES, A2AClient, fetch_card, json_rpc_url, parse_card
+from a2a.client.client import (
+    MAX_CARD_BYTES,
+    MAX_STREAM_BYTES,
+    A2AClient,
+    fetch_card,
+    json_rpc_url,
+    parse_card,
+)
 from a2a.errors import (
     A2AError,
     AddressRefused,

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from a2a.database import Database, sole_owner_lock
 from coordinator.executor.store import claim_task
 from models.base import Base
-from models.database import Database, sole_owner_lock
 from models.states import StepStatus, TaskStatus
 from models.tables import Agent, HealthCheck, Message, Session, Task, TaskEvent, TaskStep
 from tests.support.rows import NOW, insert_agent, insert_session, insert_step, insert_task
@@ -318,7 +318,7 @@ async def test_an_ended_task_is_never_claimed(database: Database) -> None:
 
 HOLDER = """
 import sys
-from models.database import sole_owner_lock
+from a2a.database import sole_owner_lock
 lock = sole_owner_lock(sys.argv[1])
 print("held" if lock else "refused", flush=True)
 sys.stdin.read()

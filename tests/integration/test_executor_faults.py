@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from models.database import Database
+from a2a.database import Database
 from models.tables import Task
 from tests.support.coordinator import Coordinator, running_coordinator, settings_for
 from tests.support.raw_agent import RawAgent

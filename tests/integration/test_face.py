@@ -8,15 +8,15 @@ import httpx
 import pytest
 
 from a2a import Agent, InputRequired, Message, Part, Request
-from a2a.handler import RequestHandler
-from a2a.store import MemoryTaskStore
+from a2a.database import Database
+from a2a.server.handler import RequestHandler
+from a2a.stores.memory import MemoryTaskStore
 from a2a.types import CancelTaskRequest, SendMessageConfiguration, SendMessageRequest, Task, TaskState
 from coordinator.api.services import Services
 from coordinator.clock import utc_now
 from coordinator.executor.events import Wakeups
 from coordinator.executor.intake import Intake, NewTask
 from coordinator.face import Face
-from models.database import Database
 from tests.support.coordinator import Coordinator, running_coordinator, settings_for
 from tests.support.scripted_agent import Rpc
 from tests.support.waiting import Gate, eventually

@@ -7,8 +7,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
+from a2a.database import Database
 from models.base import Base
-from models.database import Database
 from models.migrate import alembic_config, migrate, upgrade
 from tests.support.databases import postgres_database
 

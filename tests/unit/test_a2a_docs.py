@@ -3,7 +3,7 @@
 import pytest
 
 from a2a import Agent, Request
-from a2a.docs import rpc_operation
+from a2a.server.docs import rpc_operation
 from a2a.types import Json
 
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from a2a.errors import InvalidParams, TaskNotFound
-from a2a.handler import RequestHandler
-from a2a.store import MemoryTaskStore
+from a2a.server.handler import RequestHandler
+from a2a.stores.memory import MemoryTaskStore
 from a2a.types import (
     CancelTaskRequest,
     GetTaskRequest,

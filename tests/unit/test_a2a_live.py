@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from a2a.live import MAX_TURN_BYTES, MAX_TURN_EVENTS, LiveTask
+from a2a.server.live import MAX_TURN_BYTES, MAX_TURN_EVENTS, LiveTask
 from a2a.skill import Reply, SkillFailed
 from a2a.types import (
     MAX_LISTED,

@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from a2a.agent import Agent
-from a2a.handler import RequestHandler
-from a2a.live import MAX_TURN_EVENTS
+from a2a.server.handler import RequestHandler
+from a2a.server.live import MAX_TURN_EVENTS
 from a2a.skill import InputRequired, Produced, Progress, Rejected, Reply, Request
-from a2a.store import MemoryTaskStore
+from a2a.stores.memory import MemoryTaskStore
 from a2a.types import (
     CancelTaskRequest,
     GetTaskRequest,

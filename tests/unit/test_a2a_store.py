@@ -2,8 +2,8 @@
 
 import pytest
 
-from a2a.live import LiveTask
-from a2a.store import MODEL_BYTES, MemoryTaskStore, kept_bytes
+from a2a.server.live import LiveTask
+from a2a.stores.memory import MODEL_BYTES, MemoryTaskStore, kept_bytes
 from a2a.types import Artifact, Message, Part, Task, TaskState, TaskStatus
 
 UNIT = 20 * MODEL_BYTES

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from a2a.live import LiveTask
+from a2a.server.live import LiveTask
 
 # Who sent it, and a digest of what was sent.
 MessageKey = tuple[str, bytes]

@@ -20,7 +20,7 @@ from a2a.errors import (
     ProtocolError,
     error_details,
 )
-from a2a.handler import RequestHandler
+from a2a.server.handler import RequestHandler
 from a2a.types import (
     CancelTaskRequest,
     GetTaskRequest,

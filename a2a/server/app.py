@@ -12,15 +12,15 @@ from starlette.requests import ClientDisconnect
 
 from a2a.background import background_loop
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
-from a2a.docs import agent_description, rpc_operation
 from a2a.errors import InvalidRequest, VersionNotSupported
-from a2a.handler import RequestHandler
-from a2a.jsonrpc import JsonRpc, error_body, request_id_in
 from a2a.logs import configure_logging
 from a2a.registration import Load, Registrar
+from a2a.server.docs import agent_description, rpc_operation
+from a2a.server.handler import RequestHandler
+from a2a.server.jsonrpc import JsonRpc, error_body, request_id_in
 from a2a.settings import AgentSettings
 from a2a.skill import Skill
-from a2a.store import MemoryTaskStore
+from a2a.stores.memory import MemoryTaskStore
 from a2a.types import PROTOCOL_VERSION
 
 CARD_MAX_AGE_S = 60

@@ -17,7 +17,7 @@ from a2a.errors import (
     TaskNotFound,
     UnsupportedOperation,
 )
-from a2a.live import LiveTask
+from a2a.server.live import LiveTask
 from a2a.skill import (
     AuthRequired,
     InputRequired,
@@ -31,7 +31,7 @@ from a2a.skill import (
     SkillOutcome,
     best_skill,
 )
-from a2a.store import MemoryTaskStore, MessageKey
+from a2a.stores.memory import MemoryTaskStore, MessageKey
 from a2a.types import (
     Artifact,
     CancelTaskRequest,
