@@ -28,19 +28,9 @@ from a2a.errors import (
     error_from_code,
 )
 from a2a.guard import read_capped
+from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageRequest, SendMessageResponse
 from a2a.sse import event_data
-from a2a.types import (
-    PROTOCOL_VERSION,
-    CancelTaskRequest,
-    GetTaskRequest,
-    Json,
-    Message,
-    SendMessageRequest,
-    SendMessageResponse,
-    StreamResponse,
-    Task,
-    WireModel,
-)
+from a2a.types import PROTOCOL_VERSION, Json, Message, StreamResponse, Task, WireModel
 
 MAX_CARD_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 64 * 2**20

@@ -17,6 +17,7 @@ from a2a.errors import (
     TaskNotFound,
     UnsupportedOperation,
 )
+from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageRequest
 from a2a.server.live import LiveTask
 from a2a.skill import (
     AuthRequired,
@@ -32,19 +33,7 @@ from a2a.skill import (
     best_skill,
 )
 from a2a.stores.memory import MemoryTaskStore, MessageKey
-from a2a.types import (
-    Artifact,
-    CancelTaskRequest,
-    GetTaskRequest,
-    Message,
-    Part,
-    SendMessageRequest,
-    StreamResponse,
-    Task,
-    TaskState,
-    TaskStatus,
-    new_id,
-)
+from a2a.types import Artifact, Message, Part, StreamResponse, Task, TaskState, TaskStatus, new_id
 
 log = structlog.get_logger(__name__)
 

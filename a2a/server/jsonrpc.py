@@ -20,19 +20,9 @@ from a2a.errors import (
     ProtocolError,
     error_details,
 )
+from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageRequest, SendMessageResponse
 from a2a.server.handler import RequestHandler
-from a2a.types import (
-    CancelTaskRequest,
-    GetTaskRequest,
-    Json,
-    Message,
-    SendMessageRequest,
-    SendMessageResponse,
-    StreamResponse,
-    Task,
-    WireModel,
-    new_id,
-)
+from a2a.types import Json, Message, StreamResponse, Task, WireModel, new_id
 
 log = structlog.get_logger(__name__)
 

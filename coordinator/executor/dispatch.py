@@ -22,18 +22,8 @@ from a2a.errors import (
     TransportError,
 )
 from a2a.fold import TaskFold
-from a2a.types import (
-    Artifact,
-    CancelTaskRequest,
-    GetTaskRequest,
-    Message,
-    SendMessageConfiguration,
-    SendMessageRequest,
-    StreamResponse,
-    Task,
-    TaskState,
-    TaskStatus,
-)
+from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest
+from a2a.types import Artifact, Message, StreamResponse, Task, TaskState, TaskStatus
 from coordinator.executor.state import Asked, AttemptFailed, Done, Outcome, Problem
 
 FIRST_POLL_S = 0.2

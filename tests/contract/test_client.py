@@ -33,17 +33,8 @@ from a2a.errors import (
     VersionNotSupported,
 )
 from a2a.guard import AddressPolicy, guarded_client
-from a2a.types import (
-    CancelTaskRequest,
-    GetTaskRequest,
-    Message,
-    Part,
-    SendMessageConfiguration,
-    SendMessageRequest,
-    StreamResponse,
-    Task,
-    TaskState,
-)
+from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest
+from a2a.types import Message, Part, StreamResponse, Task, TaskState
 from tests.contract.conftest import ServedAgent
 from tests.support.raw_server import (
     Answer,

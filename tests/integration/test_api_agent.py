@@ -19,9 +19,10 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from a2a import Message, Part, TaskState
 from a2a.client import A2AClient, fetch_card
+from a2a.requests import SendMessageRequest
 from a2a.settings import AgentSettings
 from a2a.skill import best_skill
-from a2a.types import Artifact, Role, SendMessageRequest, StreamResponse
+from a2a.types import Artifact, Role, StreamResponse
 from agent_servers.api.agent import build_agent
 from agent_servers.api.budget import Budget, run_bounded
 from agent_servers.api.errors import WorkStopped

@@ -13,7 +13,7 @@ import pytest
 
 from a2a import Agent, Request
 from a2a.registration import answered_data
-from a2a.types import SendMessageResponse
+from a2a.requests import SendMessageResponse
 from tests.support.coordinator import Coordinator, echo_agent, running_coordinator, settings_for
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from a2a import Agent, InputRequired, Message, Part, Request
 from a2a.database import Database
+from a2a.requests import CancelTaskRequest, SendMessageConfiguration, SendMessageRequest
 from a2a.server.handler import RequestHandler
 from a2a.stores.memory import MemoryTaskStore
-from a2a.types import CancelTaskRequest, SendMessageConfiguration, SendMessageRequest, Task, TaskState
+from a2a.types import Task, TaskState
 from coordinator.api.services import Services
 from coordinator.clock import utc_now
 from coordinator.executor.events import Wakeups

@@ -15,8 +15,9 @@ import uvicorn
 
 from a2a import Message, Part, TaskState
 from a2a.client import A2AClient, fetch_card
+from a2a.requests import SendMessageRequest
 from a2a.settings import AgentSettings
-from a2a.types import Artifact, Role, SendMessageRequest, StreamResponse
+from a2a.types import Artifact, Role, StreamResponse
 from agent_servers.research.agent import build_agent
 from agent_servers.research.settings import ResearchSettings
 

@@ -5,18 +5,10 @@ import asyncio
 import pytest
 
 from a2a.errors import InvalidParams, TaskNotFound
+from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest
 from a2a.server.handler import RequestHandler
 from a2a.stores.memory import MemoryTaskStore
-from a2a.types import (
-    CancelTaskRequest,
-    GetTaskRequest,
-    Message,
-    Part,
-    SendMessageConfiguration,
-    SendMessageRequest,
-    Task,
-    TaskState,
-)
+from a2a.types import Message, Part, Task, TaskState
 from tests.support.scripted_agent import ScriptedAgent
 
 GO_ON_AT_ONCE = SendMessageConfiguration(return_immediately=True)

@@ -5,21 +5,12 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from a2a.agent import Agent
+from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest
 from a2a.server.handler import RequestHandler
 from a2a.server.live import MAX_TURN_EVENTS
 from a2a.skill import InputRequired, Produced, Progress, Rejected, Reply, Request
 from a2a.stores.memory import MemoryTaskStore
-from a2a.types import (
-    CancelTaskRequest,
-    GetTaskRequest,
-    Message,
-    Part,
-    SendMessageConfiguration,
-    SendMessageRequest,
-    StreamResponse,
-    Task,
-    TaskState,
-)
+from a2a.types import Message, Part, StreamResponse, Task, TaskState
 from tests.support.waiting import Gate
 
 

@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from a2a.requests import GetTaskRequest, SendMessageConfiguration, SendMessageResponse
 from a2a.types import (
     Artifact,
-    GetTaskRequest,
     Message,
     Part,
     Role,
-    SendMessageConfiguration,
-    SendMessageResponse,
     StreamResponse,
     Task,
     TaskState,
