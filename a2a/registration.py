@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError
 
 from a2a.client import A2AClient, fetch_card, json_rpc_url
 from a2a.errors import A2AError, CardRefused
-from a2a.types import Json, Message, Part, SendMessageRequest, Task, TaskState, WireModel
+from a2a.requests import SendMessageRequest
+from a2a.types import Json, Message, Part, Task, TaskState, WireModel
 
 log = structlog.get_logger(__name__)
 
