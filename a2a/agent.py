@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
@@ -15,12 +16,12 @@ from a2a.card_types import (
     AgentProvider,
     AgentSkill,
 )
-from a2a.server.app import build_app
+from a2a.server.app import Blueprint, Lifespan, build_app
+from a2a.server.security import Requirement, Scheme, card_requirements, card_schemes, checked_requirements
 from a2a.settings import AgentSettings, read_settings
 from a2a.skill import CancelHook, Skill, SkillFunction
 from a2a.types import PROTOCOL_VERSION
 
-Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 FunctionT = TypeVar("FunctionT", bound=SkillFunction)
 DEFAULT_MODES = ("text/plain",)
 
@@ -31,18 +32,24 @@ async def _nothing() -> AsyncIterator[None]:
 
 
 class Agent:
-    """An A2A agent. `url` is where its callers reach it, unless AGENT_URL says otherwise;
-    `lifespan` is entered before the first request and left after the last."""
+    """An A2A agent. `url` is where its callers reach it, unless AGENT_URL says otherwise; `lifespan` is
+    entered before the first request and left after the last.
 
-    def __init__(
+    `security` are the ways to say who one is, and `requirements` which of them are asked for: None asks for
+    any one. With `serves_v03` callers that speak A2A 0.3 are answered too."""
+
+    def __init__(  # noqa: PLR0913 keywords of a declaration, most of them left out
         self,
         *,
         name: str,
         description: str,
         version: str,
-        url: str,
+        url: str = "http://127.0.0.1:8100",
         provider: AgentProvider | None = None,
         extensions: Sequence[AgentExtension] = (),
+        security: Sequence[Scheme] = (),
+        requirements: Sequence[Requirement] | None = None,
+        serves_v03: bool = False,
         lifespan: Lifespan = _nothing,
     ) -> None:
         self.name = name
@@ -51,6 +58,9 @@ class Agent:
         self.url = url
         self.provider = provider
         self.extensions = tuple(extensions)
+        self.security = tuple(security)
+        self.requirements = checked_requirements(self.security, requirements) if self.security else ()
+        self.serves_v03 = serves_v03
         self.lifespan = lifespan
         self._skills: dict[str, Skill] = {}
 
@@ -70,13 +80,16 @@ class Agent:
         output_modes: Sequence[str] = DEFAULT_MODES,
         replies: bool = False,
         on_cancel: CancelHook | None = None,
+        requirements: Sequence[Requirement] = (),
+        is_private: bool = False,
     ) -> Callable[[FunctionT], FunctionT]:
         """Make the decorated function a skill. It takes a Request; it returns, or yields, text, a dict,
         Parts or Artifacts; a generator may also yield Progress.
 
         With `replies` it may answer with a Reply; a stream of such a skill begins with its first output.
         `on_cancel` is awaited with the task id, for a few seconds, when a task is canceled that waits for
-        input; a function that runs is told of its end by CancelledError."""
+        input; a function that runs is told of its end by CancelledError. `requirements` are the skill's own,
+        beside the agent's; a skill that `is_private` is on the extended card alone."""
 
         def register(function: FunctionT) -> FunctionT:
             self._skills[id] = Skill(
@@ -90,39 +103,69 @@ class Agent:
                 function=function,
                 replies=replies,
                 on_cancel=on_cancel,
+                security=tuple(requirements),
+                is_private=is_private,
             )
             return function
 
         return register
 
-    def card(self, url: str | None = None) -> AgentCard:
-        """The agent card, its interface at `url` or at the agent's own."""
-        skills = list(self._skills.values())
+    def card(self, url: str | None = None, *, grpc_address: str | None = None) -> AgentCard:
+        """The public card, its interfaces at `url` or at the agent's own; `grpc_address` is host:port."""
+        listed = [skill for skill in self._skills.values() if not skill.is_private]
+        has_more = len(listed) < len(self._skills)
         return AgentCard(
             name=self.name,
             description=self.description,
             version=self.version,
-            supported_interfaces=[
-                AgentInterface(
-                    url=url or self.url,
-                    protocol_binding="JSONRPC",
-                    protocol_version=PROTOCOL_VERSION,
-                )
-            ],
+            supported_interfaces=self._interfaces(url or self.url, grpc_address),
             capabilities=AgentCapabilities(
-                streaming=True, push_notifications=False, extensions=list(self.extensions) or None
+                streaming=True,
+                push_notifications=True,
+                extended_agent_card=True if has_more else None,
+                extensions=list(self.extensions) or None,
             ),
             default_input_modes=list(DEFAULT_MODES),
             default_output_modes=list(DEFAULT_MODES),
-            skills=[_card_skill(skill) for skill in skills],
+            skills=[_card_skill(skill) for skill in listed],
             provider=self.provider,
+            security_schemes=card_schemes(self.security) or None,
+            security_requirements=card_requirements(self.requirements) or None,
         )
 
+    def _interfaces(self, url: str, grpc_address: str | None) -> list[AgentInterface]:
+        interfaces = [_interface(url, "JSONRPC"), _interface(url, "HTTP+JSON")]
+        if grpc_address is not None:
+            interfaces.append(_interface(grpc_address, "GRPC"))
+        if self.serves_v03:
+            interfaces.append(_interface(url, "JSONRPC", version="0.3"))
+        return interfaces
+
     def app(self, settings: AgentSettings | None = None) -> FastAPI:
-        """The server: card, JSON-RPC with SSE, OpenAPI docs at /docs. Settings come from the environment."""
+        """The server: card, every operation on each binding, OpenAPI docs at /docs. Settings come from the
+        environment. Raises ValueError where the declaration contradicts itself."""
         settings = settings or read_settings(AgentSettings)
         url = str(settings.agent_url or self.url).rstrip("/")
-        return build_app(self.card(url), self._skills, self.lifespan, settings)
+        grpc_address = None
+        if settings.agent_grpc_port is not None:
+            grpc_address = f"{urlsplit(url).hostname}:{settings.agent_grpc_port}"
+        card = _signed(self.card(url, grpc_address=grpc_address), settings)
+        extended = None
+        if card.capabilities.extended_agent_card:
+            if not self.requirements:
+                raise ValueError("private skills need `security`: their card is for callers that are known")
+            skills = [_card_skill(skill) for skill in self._skills.values()]
+            extended = _signed(card.model_copy(update={"skills": skills, "signatures": None}), settings)
+        plan = Blueprint(
+            card=card,
+            extended_card=extended,
+            skills=self._skills,
+            lifespan=self.lifespan,
+            schemes=self.security,
+            requirements=self.requirements,
+            serves_v03=self.serves_v03,
+        )
+        return build_app(plan, settings)
 
     def run(self, *, host: str = "127.0.0.1", port: int) -> None:
         """Serve until interrupted; for agents started as a script."""
@@ -150,4 +193,19 @@ def _card_skill(skill: Skill) -> AgentSkill:
         examples=list(skill.examples) or None,
         input_modes=list(skill.input_modes),
         output_modes=list(skill.output_modes),
+        security_requirements=card_requirements(skill.security) or None,
     )
+
+
+def _interface(url: str, binding: str, *, version: str = PROTOCOL_VERSION) -> AgentInterface:
+    return AgentInterface(url=url, protocol_binding=binding, protocol_version=version)
+
+
+def _signed(card: AgentCard, settings: AgentSettings) -> AgentCard:
+    """Once at the start: a signature is another one each time, and so would be the card's ETag."""
+    if settings.agent_signing_key_file is None:
+        return card
+    from a2a.signing import sign_card
+
+    key = settings.agent_signing_key_file.read_text()
+    return sign_card(card, key, kid=settings.agent_signing_key_id, alg=settings.agent_signing_algorithm)

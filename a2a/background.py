@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -33,3 +33,13 @@ async def background_loop(loop: Coroutine[None, None, None], *, name: str) -> As
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def every(interval_s: float, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+    """Do the work again and again, with a pause between; a time it fails is logged and not the last."""
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            await work()
+        except Exception:
+            log.exception("loop.failed", loop=name)

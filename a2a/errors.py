@@ -6,9 +6,11 @@ A2AError
 │   ├── TaskNotFound, TaskNotCancelable, PushNotificationNotSupported, UnsupportedOperation,
 │   │   ContentTypeNotSupported, InvalidAgentResponse, ExtendedAgentCardNotConfigured,
 │   │   ExtensionSupportRequired, VersionNotSupported                                 (A2A)
+│   ├── Unauthenticated, PermissionDenied, AuthenticationUnavailable, ResourceExhausted (ours)
 │   └── UnknownRemoteError           a code this table does not know
 └── TransportError                   seen by a client before an answer of the protocol was there
     ├── AgentUnreachable, AgentTimeout, AgentBusy, AgentHttpError
+    ├── AuthenticationFailed, PermissionRefused
     └── AddressRefused, CardRefused, ResponseTooLarge
 """
 
@@ -102,6 +104,40 @@ class VersionNotSupported(ProtocolError):
     default_detail = "This protocol version is not supported; send the header A2A-Version: 1.0."
 
 
+class Unauthenticated(ProtocolError):
+    """`challenge` goes into the WWW-Authenticate header."""
+
+    default_detail = "Say who you are, as the agent's card says how."
+
+    def __init__(self, detail: str | None = None, *, challenge: str = "Bearer") -> None:
+        super().__init__(detail)
+        self.challenge = challenge
+
+
+class PermissionDenied(ProtocolError):
+    """`challenge` goes into the WWW-Authenticate header."""
+
+    default_detail = "You may not do this."
+
+    def __init__(self, detail: str | None = None, *, challenge: str = "Bearer") -> None:
+        super().__init__(detail)
+        self.challenge = challenge
+
+
+class AuthenticationUnavailable(ProtocolError):
+    """What checks the credential does not answer: the credential may well be good."""
+
+    is_retryable = True
+    default_detail = "Credentials cannot be checked right now; try again later."
+
+
+class ResourceExhausted(ProtocolError):
+    """The same call may succeed later."""
+
+    is_retryable = True
+    default_detail = "The agent has too much to do; try again later."
+
+
 class UnknownRemoteError(ProtocolError):
     """An error object whose code is in no table; `code` keeps it."""
 
@@ -137,6 +173,10 @@ WIRE: dict[type[ProtocolError], Wire] = {
     ),
     ExtensionSupportRequired: Wire(-32008, 400, "FAILED_PRECONDITION", "EXTENSION_SUPPORT_REQUIRED"),
     VersionNotSupported: Wire(-32009, 400, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED"),
+    Unauthenticated: Wire(-32051, 401, "UNAUTHENTICATED", "UNAUTHENTICATED"),
+    PermissionDenied: Wire(-32052, 403, "PERMISSION_DENIED", "PERMISSION_DENIED"),
+    AuthenticationUnavailable: Wire(-32054, 503, "UNAVAILABLE", "AUTHENTICATION_UNAVAILABLE"),
+    ResourceExhausted: Wire(-32053, 429, "RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"),
 }
 
 _BY_RPC_CODE = {wire.rpc_code: error for error, wire in WIRE.items()}
@@ -209,6 +249,25 @@ class AgentHttpError(TransportError):
     def __init__(self, url: str, *, status: int) -> None:
         super().__init__(url, f"HTTP {status} instead of an A2A answer")
         self.status = status
+
+
+class AuthenticationFailed(TransportError):
+    """HTTP 401, or no credentials that fit. `challenge` is the agent's WWW-Authenticate header."""
+
+    may_have_arrived = False
+
+    def __init__(self, url: str, detail: str | None = None, *, challenge: str | None = None) -> None:
+        super().__init__(url, detail or "it does not accept our credentials (HTTP 401)")
+        self.challenge = challenge
+
+
+class PermissionRefused(TransportError):
+    """HTTP 403: the agent knows us and does not let us."""
+
+    may_have_arrived = False
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, "it does not permit us this call (HTTP 403)")
 
 
 class AddressRefused(TransportError):

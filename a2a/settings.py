@@ -1,8 +1,8 @@
 """The environment of an agent process. The only place in this package that reads it."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, HttpUrl, ValidationError
+from pydantic import Field, FilePath, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from a2a.logs import LogFormat, LogLevel
@@ -35,4 +35,13 @@ class AgentSettings(BaseSettings):
     agent_url: HttpUrl | None = None
     agent_max_body_bytes: Annotated[int, Field(gt=0)] = 64 * 2**20
     agent_max_running: Annotated[int, Field(gt=0)] = 32
+    agent_max_streams: Annotated[int, Field(gt=0)] = 1_000
     agent_grace_s: Annotated[float, Field(ge=0)] = 10.0
+    task_store_url: str | None = None
+    task_store_keep_days: Annotated[float, Field(gt=0)] = 30.0
+    agent_push_allow_loopback: bool | None = None
+    agent_push_allow_private: bool = False
+    agent_grpc_port: Annotated[int, Field(ge=0, lt=65_536)] | None = None
+    agent_signing_key_file: FilePath | None = None
+    agent_signing_key_id: str = "agent"
+    agent_signing_algorithm: Literal["ES256", "RS256", "EdDSA"] = "ES256"

@@ -100,7 +100,8 @@ class Skill:
     """A function and what the card says of it. Empty modes mean the card's defaults.
 
     `replies` says that the function may give a Reply; `on_cancel` is called with the id of a task that is
-    canceled while it waits for input, when the function does not run.
+    canceled while it waits for input, when the function does not run. `security` are requirements of its
+    own; a private skill is on the extended card alone.
     """
 
     id: str
@@ -113,6 +114,8 @@ class Skill:
     function: SkillFunction
     replies: bool = False
     on_cancel: CancelHook | None = None
+    security: tuple[Mapping[str, Sequence[str]], ...] = ()
+    is_private: bool = False
 
     async def produce(self, request: Request) -> AsyncGenerator[Produced]:
         """Run the function; what it returns or yields, one by one."""

@@ -1,91 +1,78 @@
-"""Idle memory and start-up time of each process: `make bench`.
+"""Idle memory and start-up time of each process, ours and the peers': the resident memory two seconds after
+the first answer, and the time from exec to that answer, as the median of several starts."""
 
-For each: the resident memory two seconds after the first answer, and the time from exec to that answer, as
-the median of five starts. A bare FastAPI app on the same server is measured in the same run, to compare.
-"""
-
-import json
-import os
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-STARTS = 5
+from benchmarks.report import Outcome, Row
+from benchmarks.scenarios import FASTA2A, SDK, Plan
+from benchmarks.servers import App, serving
+
 SETTLE_S = 2.0
-BARE_APP = "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/health')\ndef health(): return {}\n"
-PROCESSES = {
-    "bare FastAPI": "bare:app",
-    "example agent": "examples.word_count_agent:app",
-    "research agent": "agent_servers.research:app",
-    "API agent": "agent_servers.api:app",
-    "coordinator": "coordinator.app:app",
-}
+EXAMPLE = "example agent"
+BARE = "bare FastAPI"
+GOAL_MIB = {EXAMPLE: 60.0, "coordinator": 110.0}
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def apps(folder: Path) -> list[App]:
+    database = {"DATABASE_URL": f"sqlite:///{folder}/coordinator.db"}
+    return [
+        App(EXAMPLE, "examples.word_count_agent:app", probe="/health"),
+        App("research agent", "agent_servers.research:app", probe="/health"),
+        App("API agent", "agent_servers.api:app", probe="/health"),
+        App("coordinator", "coordinator.app:app", probe="/health", environment=database),
+        App(BARE, "benchmarks.apps.bare:fastapi_app", probe="/health"),
+        App(SDK, "sdk:echo_app", peer="sdk"),
+        App(FASTA2A, "fasta2a_agent:echo_app", peer="fasta2a"),
+    ]
 
 
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 our own loopback URL
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def footprint(plan: Plan) -> Outcome:
+    runs: dict[str, list[dict[str, float | str]]] = {}
+    memory: dict[str, float] = {}
+    ready: dict[str, float] = {}
+    for app in apps(plan.folder):
+        measure(app, plan.folder)  # byte code and file cache
+        starts = [measure(app, plan.folder) for _ in range(plan.rounds)]
+        memory[app.name] = statistics.median(start[0] for start in starts)
+        ready[app.name] = statistics.median(start[1] for start in starts)
+        runs[app.name] = [{"idle_mib": round(mib, 1), "ready_s": round(s, 3)} for mib, s in starts]
+    rows = [
+        Row(
+            f"{what} of the {EXAMPLE}",
+            unit,
+            values[EXAMPLE],
+            peer,
+            values[peer],
+            is_cost=True,
+            goal_value=goal if peer == BARE else None,  # it is for ours alone: said once
+        )
+        for what, unit, values, goal in (
+            ("idle memory", "MiB", memory, GOAL_MIB[EXAMPLE]),
+            ("start to first answer", "s", ready, None),
+        )
+        for peer in (BARE, SDK, FASTA2A)
+    ]
+    rows += [
+        Row(f"{what} of the {name}", unit, values[name], BARE, values[BARE], is_cost=True, goal_value=goal)
+        for name in ("research agent", "API agent", "coordinator")
+        for what, unit, values, goal in (
+            ("idle memory", "MiB", memory, GOAL_MIB.get(name)),
+            ("start to first answer", "s", ready, None),
+        )
+    ]
+    return Outcome(rows, runs)
+
+
+def measure(app: App, folder: Path) -> tuple[float, float]:
+    """One start: MiB resident and seconds to the first answer."""
+    with serving(app, folder) as server:
+        time.sleep(SETTLE_S)
+        return resident_mib(server.pid), server.ready_s
 
 
 def resident_mib(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
     return int(kib) / 1024
-
-
-def measure(app: str, folder: Path) -> tuple[float, float]:
-    """One start: MiB resident and seconds to the first answer."""
-    port = free_port()
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "DATABASE_URL": f"sqlite:///{folder}/b.db"}
-    environment.pop("COORDINATOR_URL", None)
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning"]
-    started = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 a fixed command
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            if process.poll() is not None:
-                raise SystemExit(f"{app} did not start")
-            time.sleep(0.005)
-        ready_s = time.perf_counter() - started
-        time.sleep(SETTLE_S)
-        return resident_mib(process.pid), ready_s
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def main() -> None:
-    figures = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "bare.py").write_text(BARE_APP)
-        for label, app in PROCESSES.items():
-            measure(app, folder)
-            runs = [measure(app, folder) for _ in range(STARTS)]
-            memory = statistics.median(run[0] for run in runs)
-            ready = statistics.median(run[1] for run in runs)
-            figures[label] = {"idle_mib": round(memory, 1), "ready_s": round(ready, 2)}
-            print(f"{label:16} {memory:7.1f} MiB idle {ready:6.2f} s to the first answer", flush=True)
-    print(json.dumps(figures))
-
-
-if __name__ == "__main__":
-    main()

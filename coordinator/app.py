@@ -8,15 +8,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from a2a.background import background_loop
 from a2a.database import Database, sole_owner_lock
 from a2a.guard import AddressPolicy, guarded_client
 from a2a.logs import configure_logging
-from a2a.server.app import A2AEndpoint, add_a2a_routes
-from a2a.server.handler import RequestHandler
-from a2a.server.jsonrpc import JsonRpc
+from a2a.server.gate import Gate
+from a2a.server.handler import Limits, RequestHandler
+from a2a.server.operations import Operations
+from a2a.server.routes import ProtocolRoute, add_protocol
 from a2a.settings import read_settings
 from a2a.stores.memory import MemoryTaskStore
 from coordinator.api import agents, problems, sessions, system, tasks
@@ -61,7 +63,7 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
     settings = settings or read_settings(Settings)
     max_body_bytes = settings.tasks.max_upload_bytes * 4 // 3 + BODY_OVERHEAD_BYTES
     face = Face(str(settings.coordinator_url).rstrip("/"))
-    handler = RequestHandler(face.agent.skills, MemoryTaskStore(), max_running=MAX_FACE_TASKS)
+    handler = RequestHandler(face.agent.skills, MemoryTaskStore(), limits=Limits(max_running=MAX_FACE_TASKS))
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -69,6 +71,7 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
         async with AsyncExitStack() as stack:
             services = await _start(stack, settings, now)
             app.state.services = face.services = services
+            await handler.open()
             gc.freeze()
             log.info("coordinator.ready", version=VERSION)
             yield
@@ -83,9 +86,17 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
     for router in (tasks.router, agents.router, sessions.router, system.router):
         app.include_router(router)
     card = face.agent.card()
-    add_a2a_routes(app, A2AEndpoint(card, JsonRpc(handler), max_body_bytes=max_body_bytes), card)
+    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
     app.openapi = with_hidden_shapes(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    gate = Gate(card.capabilities.extensions or ())
+    route = ProtocolRoute(card, Operations(handler), gate, base_path="", max_body_bytes=max_body_bytes)
+    # After the API's own: a tenant named "api" could otherwise be read into their paths.
+    add_protocol(app, route, card, first=False)
     return app
+
+
+async def _to_docs() -> RedirectResponse:
+    return RedirectResponse("/docs")
 
 
 async def _start(stack: AsyncExitStack, settings: Settings, now: Now) -> Services:

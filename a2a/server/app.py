@@ -1,89 +1,69 @@
-"""One agent as an HTTP server: the card, the JSON-RPC endpoint, health, docs, and life with a coordinator."""
+"""One agent as an HTTP server, put together: the protocol's route, health, docs, life with a coordinator."""
 
-import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import gc
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-import httpx
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
-from starlette.requests import ClientDisconnect
 
-from a2a.background import background_loop
+from a2a.background import background_loop, every
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
-from a2a.errors import InvalidRequest, VersionNotSupported
+from a2a.guard.addresses import AddressPolicy
 from a2a.logs import configure_logging
-from a2a.registration import Load, Registrar
-from a2a.server.docs import agent_description, rpc_operation
-from a2a.server.handler import RequestHandler
-from a2a.server.jsonrpc import JsonRpc, error_body, request_id_in
+from a2a.server.docs import agent_description
+from a2a.server.gate import Gate
+from a2a.server.handler import Limits, RequestHandler
+from a2a.server.operations import Operations
+from a2a.server.pushes import Pushes
+from a2a.server.routes import ProtocolRoute, add_protocol
+from a2a.server.security import Authenticator, OAuth2ClientCredentials, Requirement, Scheme
 from a2a.settings import AgentSettings
 from a2a.skill import Skill
+from a2a.stores.base import TaskStore
 from a2a.stores.memory import MemoryTaskStore
-from a2a.types import PROTOCOL_VERSION
 
-CARD_MAX_AGE_S = 60
-JSON_TYPES = ("application/json", "application/a2a+json")
-SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+SAVE_RUNNING_EVERY_S = 1.0
+DAY_S = 86_400.0
+KEYS_TIMEOUT_S = 5.0
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
-
-class A2AEndpoint:
-    """The two routes every A2A server has; also mounted by a server that is more than an agent."""
-
-    def __init__(self, card: AgentCard, rpc: JsonRpc, *, max_body_bytes: int) -> None:
-        self._card_body = card.model_dump_json(exclude_none=True).encode()
-        self._etag = f'"{hashlib.sha256(self._card_body).hexdigest()[:32]}"'
-        self._rpc = rpc
-        self._max_body_bytes = max_body_bytes
-
-    async def card(self, request: Request) -> Response:
-        """The agent card (specification 8.1), cacheable by its ETag."""
-        headers = {"ETag": self._etag, "Cache-Control": f"public, max-age={CARD_MAX_AGE_S}"}
-        known = request.headers.get("if-none-match", "")
-        if self._etag in known or known.strip() == "*":
-            return Response(status_code=304, headers=headers)
-        return Response(self._card_body, media_type="application/json", headers=headers)
-
-    async def call(self, request: Request) -> Response:
-        """One JSON-RPC 2.0 call (specification 9)."""
-        try:
-            body = await _read_body(request, self._max_body_bytes)
-        except ClientDisconnect:
-            return Response(status_code=400)  # for the access log: nobody is there to read it
-        if body is None:
-            refusal = InvalidRequest(f"The request is over {self._max_body_bytes:,} bytes.")
-            return _rpc_response(error_body(None, refusal), status_code=413)
-        version = request.headers.get("a2a-version") or request.query_params.get("A2A-Version")
-        if _major_minor(version) != PROTOCOL_VERSION:
-            return _rpc_response(error_body(request_id_in(body), VersionNotSupported()))
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type not in JSON_TYPES:
-            refusal = InvalidRequest("Send the request with Content-Type: application/json.")
-            return _rpc_response(error_body(request_id_in(body), refusal), status_code=415)
-        answer = await self._rpc.answer(body)
-        if isinstance(answer, bytes):
-            return _rpc_response(answer)
-        return StreamingResponse(answer, media_type="text/event-stream", headers=SSE_HEADERS)
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
-def build_app(
-    card: AgentCard,
-    skills: Mapping[str, Skill],
-    lifespan: Callable[[], AbstractAsyncContextManager[None]],
-    settings: AgentSettings,
-) -> FastAPI:
-    handler = RequestHandler(skills, MemoryTaskStore(), max_running=settings.agent_max_running)
-    endpoint = A2AEndpoint(card, JsonRpc(handler), max_body_bytes=settings.agent_max_body_bytes)
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What an author has declared, as the server needs it. `extended_card` is None where it is the card."""
+
+    card: AgentCard
+    extended_card: AgentCard | None
+    skills: Mapping[str, Skill]
+    lifespan: Lifespan
+    schemes: Sequence[Scheme]
+    requirements: Sequence[Requirement] | None
+    serves_v03: bool
+
+
+def build_app(plan: Blueprint, settings: AgentSettings) -> FastAPI:
+    card = plan.card
+    stack = AsyncExitStack()
+    authenticator = _authenticator(plan, stack)
+    handler = _handler(plan, settings, authenticator)
+    gate = Gate(card.capabilities.extensions or (), authenticator)
+    operations = Operations(handler)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(lifespan())
+        async with stack:
+            await stack.enter_async_context(plan.lifespan())
+            await handler.open()
             stack.push_async_callback(handler.close, grace_s=settings.agent_grace_s)
-            if settings.coordinator_url is not None:
-                await stack.enter_async_context(_registered(card, handler, settings))
+            await _enter_loops(stack, plan, settings, handler, operations, gate)
+            _spare_the_collector()
             yield
 
     app = FastAPIOffline(
@@ -93,33 +73,94 @@ def build_app(
         description=agent_description(card),
         lifespan=life,
     )
-    add_a2a_routes(app, endpoint, card)
+    # For a person who opens the server's address in a browser.
+    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", _health, methods=["GET"], tags=["operation"], summary="Liveness")
     app.add_api_route("/health", _health, methods=["HEAD"], include_in_schema=False)
+    route = ProtocolRoute(
+        card,
+        operations,
+        gate,
+        base_path=urlsplit(card.supported_interfaces[0].url).path,
+        max_body_bytes=settings.agent_max_body_bytes,
+        serves_v03=plan.serves_v03,
+    )
+    add_protocol(app, route, card, first=True)
     return app
 
 
-def add_a2a_routes(app: FastAPI, endpoint: A2AEndpoint, card: AgentCard) -> None:
-    """The card at its well-known path and the JSON-RPC endpoint at the root."""
-    app.add_api_route(
-        WELL_KNOWN_PATH,
-        endpoint.card,
-        methods=["GET"],
-        response_model=AgentCard,
-        tags=["A2A"],
-        summary="Agent card",
+def _handler(plan: Blueprint, settings: AgentSettings, authenticator: Authenticator | None) -> RequestHandler:
+    store = _store(settings)
+    limits = Limits(max_running=settings.agent_max_running, max_streams=settings.agent_max_streams)
+    pushes = Pushes(store, _push_policy(plan.card, settings), grace_s=settings.agent_grace_s)
+    return RequestHandler(
+        plan.skills,
+        store,
+        limits=limits,
+        pushes=pushes,
+        extended_card=plan.extended_card,
+        authenticator=authenticator,
     )
-    app.add_api_route(WELL_KNOWN_PATH, endpoint.card, methods=["HEAD"], include_in_schema=False)
-    app.add_api_route(
-        "/",
-        endpoint.call,
-        methods=["POST"],
-        tags=["A2A"],
-        summary="JSON-RPC endpoint",
-        openapi_extra=rpc_operation(card),
-    )
-    # For a person who opens the server's address in a browser.
-    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
+
+
+def _store(settings: AgentSettings) -> TaskStore:
+    if settings.task_store_url is None:
+        return MemoryTaskStore()
+    from a2a.stores.sql import SqlTaskStore
+
+    return SqlTaskStore(settings.task_store_url, keep_s=settings.task_store_keep_days * DAY_S)
+
+
+def _push_policy(card: AgentCard, settings: AgentSettings) -> AddressPolicy:
+    """An agent that is reached by loopback itself may tell its neighbours, unless a setting says no."""
+    allow_loopback = settings.agent_push_allow_loopback
+    if allow_loopback is None:
+        allow_loopback = urlsplit(card.supported_interfaces[0].url).hostname in _LOOPBACK_HOSTS
+    return AddressPolicy(allow_loopback=allow_loopback, allow_private=settings.agent_push_allow_private)
+
+
+def _authenticator(plan: Blueprint, stack: AsyncExitStack) -> Authenticator | None:
+    if not plan.schemes:
+        return None
+    http = None
+    if any(isinstance(scheme, OAuth2ClientCredentials) for scheme in plan.schemes):
+        import httpx
+
+        http = httpx.AsyncClient(trust_env=False, timeout=KEYS_TIMEOUT_S)
+        stack.push_async_callback(http.aclose)
+    return Authenticator(plan.schemes, plan.requirements, realm=plan.card.name, http=http)
+
+
+async def _enter_loops(
+    stack: AsyncExitStack,
+    plan: Blueprint,
+    settings: AgentSettings,
+    handler: RequestHandler,
+    operations: Operations,
+    gate: Gate,
+) -> None:
+    if settings.task_store_url is not None:
+        saving = every(SAVE_RUNNING_EVERY_S, handler.save_running, name="save running tasks")
+        await stack.enter_async_context(background_loop(saving, name="save running tasks"))
+    if settings.agent_grpc_port is not None:
+        from a2a.grpc.service import serve_grpc
+
+        # The host of the HTTP server is not known here, and gRPC has one of its own to bind.
+        host = urlsplit(plan.card.supported_interfaces[0].url).hostname
+        bind = "127.0.0.1" if host in _LOOPBACK_HOSTS else "0.0.0.0"  # noqa: S104 reached from elsewhere
+        served = serve_grpc(
+            operations, gate, host=bind, port=settings.agent_grpc_port, grace_s=settings.agent_grace_s
+        )
+        await stack.enter_async_context(served)
+    if settings.coordinator_url is not None:
+        await stack.enter_async_context(_registered(plan.card, handler, settings))
+
+
+def _spare_the_collector() -> None:
+    """What is there at the start stays; looking through it again and again shows in the slowest answers."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def _to_docs() -> RedirectResponse:
@@ -136,6 +177,11 @@ async def _registered(
     card: AgentCard, handler: RequestHandler, settings: AgentSettings
 ) -> AsyncIterator[None]:
     """Registered with the coordinator for as long as the context lasts."""
+    # An agent that stands alone needs no client.
+    import httpx
+
+    from a2a.registration import Load, Registrar
+
     interface = card.supported_interfaces[0]
     async with httpx.AsyncClient(trust_env=False) as http:
         registrar = Registrar(
@@ -147,21 +193,3 @@ async def _registered(
         async with background_loop(registrar.run(), name="registration"):
             yield
         await registrar.leave()
-
-
-def _major_minor(version: str | None) -> str:
-    """An absent version means 0.3 (3.6.2); the patch number does not count."""
-    return ".".join((version or "0.3").strip().split(".")[:2])
-
-
-async def _read_body(request: Request, max_bytes: int) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            return None
-    return bytes(body)
-
-
-def _rpc_response(body: bytes, status_code: int = 200) -> Response:
-    return Response(body, status_code=status_code, media_type="application/json")

@@ -3,20 +3,18 @@
 from dataclasses import dataclass
 
 from a2a.requests import TenantRequest
-
-ANONYMOUS = ""
+from a2a.server.security import ANONYMOUS, Caller
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """`caller` is empty where the agent asks nobody who they are. `extensions` are the URIs the client
-    declared that this agent has; `skills_denied` names skills whose own requirements the caller misses."""
+    """`version` is the protocol's, Major.Minor. `extensions` are the URIs that the client declared and the
+    agent has: what is activated, in the order of the card."""
 
-    caller: str = ANONYMOUS
-    extensions: frozenset[str] = frozenset()
-    skills_denied: frozenset[str] = frozenset()
-    is_authenticated: bool = False
+    caller: Caller = ANONYMOUS
+    version: str = "1.0"
+    extensions: tuple[str, ...] = ()
 
     def owner(self, request: TenantRequest) -> str:
         """Whose tasks the request is about. A line break can be in neither half."""
-        return f"{request.tenant or ''}\n{self.caller}"
+        return f"{request.tenant or ''}\n{self.caller.name}"

@@ -1,34 +1,42 @@
-"""The JSON-RPC binding (specification section 9): envelopes in and out, one table of methods."""
+"""The JSON-RPC binding (specification section 9): envelopes in and out."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
 import pydantic_core
 import structlog
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from a2a.errors import (
     WIRE,
-    FieldViolation,
     InternalError,
-    InvalidParams,
     InvalidRequest,
     MethodNotFound,
     ParseError,
     ProtocolError,
     error_details,
 )
-from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageRequest, SendMessageResponse
-from a2a.server.handler import RequestHandler
-from a2a.types import Json, Message, StreamResponse, Task, WireModel, new_id
+from a2a.server.context import CallContext
+from a2a.server.gate import Gate
+from a2a.server.http import (
+    JSON_TYPES,
+    Answer,
+    BodyTooLarge,
+    Disconnected,
+    HttpRequest,
+    Stream,
+    error_headers,
+    extension_headers,
+)
+from a2a.server.live import Event
+from a2a.server.operations import Operations
+from a2a.types import PROTOCOL_VERSION, Json, new_id
 
 log = structlog.get_logger(__name__)
 
+V03 = "0.3"
 RequestId = str | int | None
-MAX_VIOLATIONS = 20
-ParamsT = TypeVar("ParamsT", bound=BaseModel)
+# The statuses by which HTTP itself says something: who asks, how much, how often. All else is 200 (9.1).
+_HTTP_STATUSES = frozenset({401, 403, 413, 415, 429, 503})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,68 @@ class Call:
     id: RequestId
     method: str
     params: Json
+
+
+class JsonRpc:
+    """Calls an operation for a method name."""
+
+    def __init__(
+        self, operations: Operations, gate: Gate, *, max_body_bytes: int, serves_v03: bool = False
+    ) -> None:
+        self._versions = (PROTOCOL_VERSION, V03) if serves_v03 else (PROTOCOL_VERSION,)
+        self._operations = operations
+        self._gate = gate
+        self._max_body_bytes = max_body_bytes
+
+    async def answer(self, request: HttpRequest) -> Answer | Stream:
+        """Raises Disconnected, and nothing else for what the caller sent."""
+        body = b""
+        try:
+            body = await request.body(self._max_body_bytes)
+            call = await self._gate.enter(request.headers, request.query, versions=self._versions)
+            if request.media_type not in JSON_TYPES:
+                refusal = InvalidRequest("Send the request with Content-Type: application/json.")
+                return _refused(body, refusal, status=415)
+            rpc = parse_call(body)
+            if call.version == V03:
+                return await self._operate_v03(rpc, call)
+            return await self._operate(rpc, call)
+        except BodyTooLarge as exc:
+            return _refused(b"", InvalidRequest(f"The request is over {exc.max_bytes:,} bytes."), status=413)
+        except ProtocolError as error:
+            return _refused(body, error)
+        except Disconnected:
+            raise
+        except Exception:
+            error_id = new_id()
+            log.exception("rpc.failed", error_id=error_id)
+            return _refused(body, InternalError(f"The agent failed; its log has error {error_id}."))
+
+    async def _operate_v03(self, rpc: Call, call: CallContext) -> Answer | Stream:
+        # Few agents have this face, and it brings every shape of the older protocol along.
+        from a2a.server.face03 import error_body_v03, operate_v03
+
+        try:
+            return await operate_v03(self._operations, rpc, call)
+        except ProtocolError as error:
+            return Answer(error_body_v03(rpc.id, error))
+
+    async def _operate(self, rpc: Call, call: CallContext) -> Answer | Stream:
+        operations, params = self._operations, rpc.params
+        if not operations.knows(rpc.method):
+            raise MethodNotFound
+        before, after = b'{"jsonrpc":"2.0","id":' + pydantic_core.to_json(rpc.id) + b',"result":', b"}"
+        headers = extension_headers(call)
+        if operations.is_streaming(rpc.method):
+            follower = await operations.stream(rpc.method, params, call)
+            return Stream(follower, partial(_frame, b"data: " + before, after + b"\n\n"), headers)
+        result = await operations.call(rpc.method, params, call)
+        json = result.model_dump_json(exclude_none=True).encode()
+        return Answer(before + json + after, headers=headers)
+
+
+def _frame(before: bytes, after: bytes, event: Event) -> bytes:
+    return before + event.json + after
 
 
 def parse_call(body: bytes) -> Call:
@@ -66,7 +136,7 @@ def request_id_of(envelope: Json) -> RequestId:
 
 
 def request_id_in(body: bytes) -> RequestId:
-    """The id of a request that is refused before it is looked at; None where it has none that can be read."""
+    """The id of a request that is refused; None where it has none that can be read."""
     try:
         envelope = pydantic_core.from_json(body, allow_inf_nan=False)
         return request_id_of(envelope) if isinstance(envelope, dict) else None
@@ -74,14 +144,10 @@ def request_id_in(body: bytes) -> RequestId:
         return None
 
 
-def result_body(request_id: RequestId, result: WireModel) -> bytes:
-    return (
-        b'{"jsonrpc":"2.0","id":'
-        + pydantic_core.to_json(request_id)
-        + b',"result":'
-        + result.model_dump_json(exclude_none=True).encode()
-        + b"}"
-    )
+def _refused(body: bytes, error: ProtocolError, *, status: int | None = None) -> Answer:
+    wished = status or WIRE[type(error)].http_status
+    http_status = wished if wished in _HTTP_STATUSES else 200
+    return Answer(error_body(request_id_in(body), error), http_status, headers=error_headers(error))
 
 
 def error_body(request_id: RequestId, error: ProtocolError) -> bytes:
@@ -90,75 +156,3 @@ def error_body(request_id: RequestId, error: ProtocolError) -> bytes:
     if details:
         content["data"] = details
     return pydantic_core.to_json({"jsonrpc": "2.0", "id": request_id, "error": content})
-
-
-def validated(model: type[ParamsT], params: Json) -> ParamsT:
-    """The parameters as their model. Raises InvalidParams that names each bad field."""
-    try:
-        return model.model_validate(params)
-    except ValidationError as exc:
-        raise InvalidParams(violations=violations_of(exc.errors(include_url=False))) from exc
-
-
-def violations_of(errors: list[ErrorDetails]) -> list[FieldViolation]:
-    return [
-        FieldViolation(".".join(str(step) for step in error["loc"]) or "params", error["msg"])
-        for error in errors[:MAX_VIOLATIONS]
-    ]
-
-
-Unary = Callable[[Json], Awaitable[WireModel]]
-Streaming = Callable[[Json], Awaitable[AsyncIterator[StreamResponse]]]
-
-
-class JsonRpc:
-    """Calls the handler's operation for a method name."""
-
-    def __init__(self, handler: RequestHandler) -> None:
-        self._handler = handler
-        self._unary: dict[str, Unary] = {
-            "SendMessage": self._send_message,
-            "GetTask": self._get_task,
-            "CancelTask": self._cancel_task,
-        }
-        self._streaming: dict[str, Streaming] = {"SendStreamingMessage": self._stream_message}
-
-    async def answer(self, body: bytes) -> bytes | AsyncIterator[bytes]:
-        """One response body, or the SSE frames of a stream. Never raises for what the caller sent."""
-        call = Call(None, "", None)
-        try:
-            call = parse_call(body)
-            if call.method in self._streaming:
-                events = await self._streaming[call.method](call.params)
-                return _frames(call.id, events)
-            operation = self._unary.get(call.method)
-            if operation is None:
-                raise MethodNotFound
-            return result_body(call.id, await operation(call.params))
-        except ProtocolError as error:
-            return error_body(call.id, error)
-        except Exception:
-            error_id = new_id()
-            log.exception("rpc.failed", method=call.method, error_id=error_id)
-            failure = InternalError(f"The agent failed; its log has error {error_id}.")
-            return error_body(call.id, failure)
-
-    async def _send_message(self, params: Json) -> SendMessageResponse:
-        answer = await self._handler.send_message(validated(SendMessageRequest, params))
-        if isinstance(answer, Message):
-            return SendMessageResponse.model_construct(message=answer)
-        return SendMessageResponse.model_construct(task=answer)
-
-    async def _stream_message(self, params: Json) -> AsyncIterator[StreamResponse]:
-        return await self._handler.stream_message(validated(SendMessageRequest, params))
-
-    async def _get_task(self, params: Json) -> Task:
-        return await self._handler.get_task(validated(GetTaskRequest, params))
-
-    async def _cancel_task(self, params: Json) -> Task:
-        return await self._handler.cancel_task(validated(CancelTaskRequest, params))
-
-
-async def _frames(request_id: RequestId, events: AsyncIterator[StreamResponse]) -> AsyncIterator[bytes]:
-    async for event in events:
-        yield b"data: " + result_body(request_id, event) + b"\n\n"

@@ -5,7 +5,7 @@ Tasks handed in and out are never changed afterwards, by neither side. One proce
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from a2a.requests import TaskPushNotificationConfig
@@ -13,6 +13,8 @@ from a2a.types import Task, TaskState
 
 # A digest of who sent a message and of all that was in it.
 MessageKey = bytes
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +120,4 @@ def status_us(task: Task) -> int:
     """The task's place in time, in UTC microseconds."""
     at = task.status.timestamp
     assert at is not None
-    return round(at.timestamp() * 1_000_000)
+    return (at - _EPOCH) // timedelta(microseconds=1)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import httpx
 
-from a2a.client import A2AClient
+from a2a.client import A2AClient, Retries
 from a2a.errors import (
     A2AError,
     AgentBusy,
@@ -32,6 +32,8 @@ UNREACHABLE_S = 15.0
 CALL_TIMEOUT_S = 30.0
 CANCEL_TIMEOUT_S = 10.0
 MAX_WORDS_CHARS = 2_000
+# A send is tried again by the executor, which may choose another agent; a cut stream is worth a moment here.
+RETRIES = Retries(attempts=1, resume_within_s=2.0)
 
 CancelAnswer = Literal["canceled", "refused", "unknown"]
 
@@ -54,19 +56,19 @@ class Dispatcher:
         self, url: str, message: Message, *, streaming: bool, timeout_s: float, watcher: Watcher
     ) -> Outcome:
         """Send the message and follow what it starts until it ends or asks; at most `timeout_s` seconds."""
-        attempt = _Attempt(A2AClient(self._http, url), watcher)
+        attempt = _Attempt(A2AClient(self._http, url, retries=RETRIES), watcher)
         return await attempt.bounded(
             attempt.send(message, streaming=streaming, timeout_s=timeout_s), timeout_s
         )
 
     async def follow(self, url: str, remote_task_id: str, *, timeout_s: float, watcher: Watcher) -> Outcome:
         """Take up a remote task that an earlier process had started."""
-        attempt = _Attempt(A2AClient(self._http, url), watcher)
+        attempt = _Attempt(A2AClient(self._http, url, retries=RETRIES), watcher)
         return await attempt.bounded(attempt.poll(remote_task_id), timeout_s)
 
     async def cancel(self, url: str, remote_task_id: str) -> CancelAnswer:
         """Ask the agent to cancel; what it said."""
-        client = A2AClient(self._http, url)
+        client = A2AClient(self._http, url, retries=RETRIES)
         try:
             task = await client.cancel_task(CancelTaskRequest(id=remote_task_id), timeout_s=CANCEL_TIMEOUT_S)
         except TaskNotCancelable:

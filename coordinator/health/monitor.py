@@ -12,7 +12,7 @@ import httpx
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import Connection, and_, case, or_, update
 
-from a2a.client import fetch_card
+from a2a.client import ONE_TRY, fetch_card
 from a2a.database import Database
 from a2a.errors import A2AError
 from coordinator.clock import Now
@@ -94,7 +94,8 @@ class HealthMonitor:
         async with self._slots:
             started = time.perf_counter()
             try:
-                await fetch_card(self._http, due.card_url, timeout_s=self._settings.probe_timeout_s)
+                timeout_s = self._settings.probe_timeout_s
+                await fetch_card(self._http, due.card_url, timeout_s=timeout_s, retries=ONE_TRY)
                 ok, detail = True, "the agent card was served"
             except A2AError as exc:
                 ok, detail = False, str(exc)

@@ -28,16 +28,17 @@ async def test_the_card_has_what_is_required_and_nothing_of_our_own(
         "defaultInputModes", "defaultOutputModes", "skills",
     }  # fmt: skip
     assert card["supportedInterfaces"] == [
-        {"url": "http://127.0.0.1:9", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+        {"url": "http://127.0.0.1:9", "protocolBinding": binding, "protocolVersion": "1.0"}
+        for binding in ("JSONRPC", "HTTP+JSON")
     ]
-    assert card["capabilities"] == {"streaming": True, "pushNotifications": False}
+    assert card["capabilities"] == {"streaming": True, "pushNotifications": True}
     assert card["skills"][0] == {
         "id": "echo",
         "name": "Echo",
         "description": "The skill echo.",
         "tags": ["echo"],
         "examples": ["please echo"],
-        "inputModes": ["text/plain"],
+        "inputModes": ["*/*"],
         "outputModes": ["text/plain"],
     }
 

@@ -153,7 +153,7 @@ async def test_an_id_comes_back_as_it_was(rpc: Rpc, request_id: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["", "message/send", "sendMessage", "SendMessage ", "__init__", "ListTasks"]
+    "method", ["", "message/send", "sendMessage", "SendMessage ", "__init__", "listTasks"]
 )
 async def test_an_unknown_method_is_not_found(rpc: Rpc, method: str) -> None:
     """9.5; a client of 0.3 gets this too."""

@@ -396,7 +396,7 @@ async def test_no_more_skills_run_at_once_than_were_set(http: httpx.AsyncClient)
             script.go[text].open()
         await script.finished["second"].wait()
 
-    assert (state(first), state(waiting)) == ("SUBMITTED", "SUBMITTED")
+    assert (state(first), state(waiting)) == ("WORKING", "SUBMITTED")
 
 
 async def test_a_running_skill_may_finish_while_the_server_stops(http: httpx.AsyncClient) -> None:

@@ -51,7 +51,11 @@ class ScriptedAgent:
         ):  # fmt: skip
             name = function.__name__
             self.agent.skill(
-                id=name, description=f"The skill {name}.", tags=[name], examples=[f"please {name}"]
+                id=name,
+                description=f"The skill {name}.",
+                tags=[name],
+                examples=[f"please {name}"],
+                input_modes=["*/*"],
             )(function)
 
     def app(self, *, url: str = "http://127.0.0.1:9", max_running: int = 32, grace_s: float = 5.0) -> FastAPI:

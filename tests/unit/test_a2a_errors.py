@@ -48,6 +48,14 @@ SPECIFIED = [
     ("VersionNotSupported", -32009, 400, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED"),
 ]
 
+# Where the specification names no error, HTTP and gRPC do.
+OURS = [
+    ("Unauthenticated", -32051, 401, "UNAUTHENTICATED", "UNAUTHENTICATED"),
+    ("PermissionDenied", -32052, 403, "PERMISSION_DENIED", "PERMISSION_DENIED"),
+    ("ResourceExhausted", -32053, 429, "RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"),
+    ("AuthenticationUnavailable", -32054, 503, "UNAVAILABLE", "AUTHENTICATION_UNAVAILABLE"),
+]
+
 
 def subclasses(error: type[A2AError]) -> Iterator[type[A2AError]]:
     for subclass in error.__subclasses__():
@@ -62,7 +70,7 @@ def test_every_error_a_server_can_raise_has_a_row_in_the_table() -> None:
     assert raised_by_servers == set(WIRE)
 
 
-@pytest.mark.parametrize(("name", "code", "status", "grpc", "reason"), SPECIFIED)
+@pytest.mark.parametrize(("name", "code", "status", "grpc", "reason"), [*SPECIFIED, *OURS])
 def test_an_error_travels_as_specified(
     name: str, code: int, status: int, grpc: str, reason: str | None
 ) -> None:
@@ -72,8 +80,8 @@ def test_an_error_travels_as_specified(
     assert (wire.rpc_code, wire.http_status, wire.grpc_status, wire.reason) == (code, status, grpc, reason)
 
 
-def test_the_specified_errors_are_all_there_are() -> None:
-    assert {error.__name__ for error in WIRE} == {row[0] for row in SPECIFIED}
+def test_the_specified_errors_and_ours_are_all_there_are() -> None:
+    assert {error.__name__ for error in WIRE} == {row[0] for row in [*SPECIFIED, *OURS]}
 
 
 @pytest.mark.parametrize("error", WIRE, ids=lambda error: error.__name__)

@@ -2,12 +2,12 @@
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator
 
 import pytest
 
-from a2a.server.live import MAX_TURN_BYTES, MAX_TURN_EVENTS, LiveTask
+from a2a.server.live import MAX_TURN_BYTES, MAX_TURN_EVENTS, Follower, LiveTask, status_now
 from a2a.skill import Reply, SkillFailed
+from a2a.stores.base import StoredTask
 from a2a.types import (
     MAX_LISTED,
     Artifact,
@@ -16,19 +16,27 @@ from a2a.types import (
     StreamResponse,
     Task,
     TaskState,
-    TaskStatus,
 )
+from tests.support.local_client import events_of
 
 
-def new_live() -> LiveTask:
+def new_live(*, is_announced: bool = True) -> LiveTask:
     first = Message.from_user(Part.from_text("first"))
-    return LiveTask(
-        Task(id="t", context_id="c", status=TaskStatus(state=TaskState.SUBMITTED), history=[first]), "c"
-    )
+    task = Task(id="t", context_id="c", status=status_now(TaskState.SUBMITTED), history=[first])
+    live = LiveTask(StoredTask(task, "somebody", 1))
+    if is_announced:
+        live.announce()
+    return live
 
 
-async def collect(events: AsyncIterator[StreamResponse]) -> list[str]:
-    return [describe(event) async for event in events]
+async def collect(follower: Follower) -> list[str]:
+    return [describe(event) async for event in events_of(follower)]
+
+
+async def first_of(follower: Follower) -> StreamResponse:
+    (first,) = await follower.batch()
+    assert first.response is not None
+    return first.response
 
 
 def describe(event: StreamResponse) -> str:
@@ -44,11 +52,11 @@ def describe(event: StreamResponse) -> str:
 
 async def work(live: LiveTask) -> None:
     """Letting the followers run between any two events."""
-    live.set_state(TaskState.WORKING)
+    live.set_status(status_now(TaskState.WORKING))
     for number in range(5):
         await asyncio.sleep(0)
         live.add_artifact(artifact(str(number)), append=number > 0)
-    live.set_state(TaskState.COMPLETED)
+    live.set_status(status_now(TaskState.COMPLETED))
 
 
 def artifact(text: str) -> Artifact:
@@ -74,7 +82,7 @@ async def test_a_follower_that_never_reads_holds_up_nobody() -> None:
     """3.5.2"""
     live = new_live()
     stuck = live.follow()
-    await anext(stuck)
+    await first_of(stuck)
     quick = asyncio.create_task(collect(live.follow()))
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
@@ -91,25 +99,25 @@ async def test_a_follower_that_goes_away_leaves_the_task_and_the_others_alone() 
     leaving = asyncio.create_task(collect(live.follow()))
     staying = asyncio.create_task(collect(live.follow()))
     await asyncio.sleep(0)
-    live.set_state(TaskState.WORKING)
+    live.set_status(status_now(TaskState.WORKING))
     leaving.cancel()
     await asyncio.wait([leaving])
-    live.set_state(TaskState.COMPLETED)
+    live.set_status(status_now(TaskState.COMPLETED))
 
     async with asyncio.timeout(5):
         assert await staying == ["task SUBMITTED", "WORKING", "COMPLETED"]
-    assert live.task.status.state is TaskState.COMPLETED
+    assert live.snapshot().status.state is TaskState.COMPLETED
 
 
 async def test_a_late_follower_gets_the_task_as_it_is_and_then_what_comes() -> None:
     """3.1.6"""
     live = new_live()
-    live.set_state(TaskState.WORKING)
+    live.set_status(status_now(TaskState.WORKING))
     live.add_artifact(artifact("early "))
     events = live.follow()
     live.add_artifact(artifact("late"), append=True)
-    live.set_state(TaskState.COMPLETED)
-    first = await anext(events)
+    live.set_status(status_now(TaskState.COMPLETED))
+    first = await first_of(events)
 
     assert first.task is not None
     assert [part.text for item in first.task.artifacts or [] for part in item.parts] == ["early "]
@@ -118,7 +126,7 @@ async def test_a_late_follower_gets_the_task_as_it_is_and_then_what_comes() -> N
 
 async def test_a_follower_of_an_ended_task_gets_the_task_alone() -> None:
     live = new_live()
-    live.set_state(TaskState.COMPLETED)
+    live.set_status(status_now(TaskState.COMPLETED))
 
     async with asyncio.timeout(5):
         assert await collect(live.follow()) == ["task COMPLETED"]
@@ -127,34 +135,34 @@ async def test_a_follower_of_an_ended_task_gets_the_task_alone() -> None:
 async def test_a_turn_ends_at_a_question_and_the_next_turn_has_events_of_its_own() -> None:
     live = new_live()
     first_turn = live.follow()
-    live.set_state(TaskState.WORKING)
-    live.say(TaskState.INPUT_REQUIRED, "Which city?")
-    live.begin_turn(Message.from_user(Part.from_text("Oslo")))
+    live.set_status(status_now(TaskState.WORKING))
+    live.set_status(live.spoken(TaskState.INPUT_REQUIRED, "Which city?"))
+    live.begin_turn(Message.from_user(Part.from_text("Oslo")), b"key")
     second_turn = live.follow()
 
     async with asyncio.timeout(5):
         assert await collect(first_turn) == ["task SUBMITTED", "WORKING", "INPUT_REQUIRED Which city?"]
-        live.set_state(TaskState.COMPLETED)
+        live.set_status(status_now(TaskState.COMPLETED))
         assert await collect(second_turn) == ["task SUBMITTED", "COMPLETED"]
 
 
 async def test_the_history_of_a_turn_holds_the_question_before_its_answer() -> None:
     live = new_live()
-    live.say(TaskState.INPUT_REQUIRED, "Which city?")
-    live.begin_turn(Message.from_user(Part.from_text("Oslo")))
+    live.set_status(live.spoken(TaskState.INPUT_REQUIRED, "Which city?"))
+    live.begin_turn(Message.from_user(Part.from_text("Oslo")), b"key")
 
-    said = [message.spoken_text() for message in live.task.history or []]
+    said = [message.spoken_text() for message in live.snapshot().history or []]
     assert said == ["first", "Which city?", "Oslo"]
 
 
 async def test_nothing_is_added_to_a_task_that_has_ended() -> None:
     live = new_live()
-    live.set_state(TaskState.CANCELED)
-    live.set_state(TaskState.COMPLETED)
+    live.set_status(status_now(TaskState.CANCELED))
+    live.set_status(status_now(TaskState.COMPLETED))
     live.add_artifact(artifact("late"))
 
-    assert live.task.status.state is TaskState.CANCELED
-    assert live.task.artifacts is None
+    assert live.snapshot().status.state is TaskState.CANCELED
+    assert live.snapshot().artifacts is None
 
 
 async def test_what_cannot_be_sent_is_refused_when_it_is_added() -> None:
@@ -181,16 +189,16 @@ async def test_what_cannot_be_sent_is_refused_when_it_is_added() -> None:
                 Artifact(artifact_id="a", parts=[Part.from_text("a")]).model_copy(update=fields)
             )
 
-    assert live.task.artifacts is None
+    assert live.snapshot().artifacts is None
 
 
 async def test_words_that_are_no_unicode_are_said_as_well_as_they_can_be() -> None:
     """A file name that is not UTF-8 gets into error texts."""
     live = new_live()
-    live.say(TaskState.FAILED, "cannot read caf\udce9.txt")
+    live.set_status(live.spoken(TaskState.FAILED, "cannot read caf\udce9.txt"))
 
-    assert live.task.status.to_json()["message"]["parts"] == [{"text": "cannot read caf?.txt"}]
-    assert live.task.model_dump_json()
+    assert live.snapshot().status.to_json()["message"]["parts"] == [{"text": "cannot read caf?.txt"}]
+    assert live.snapshot().model_dump_json()
 
 
 async def test_a_waiter_wakes_when_the_task_asks_or_ends() -> None:
@@ -198,10 +206,10 @@ async def test_a_waiter_wakes_when_the_task_asks_or_ends() -> None:
         live = new_live()
         waiting = asyncio.create_task(live.settled())
         await asyncio.sleep(0)
-        live.set_state(TaskState.WORKING)
+        live.set_status(status_now(TaskState.WORKING))
         await asyncio.sleep(0)
         assert not waiting.done()
-        live.set_state(state)
+        live.set_status(status_now(state))
         async with asyncio.timeout(5):
             await waiting
 
@@ -240,12 +248,12 @@ async def test_a_turn_has_a_bound_in_words_and_chunks_together_and_can_end_then(
     live = new_live()
     for _ in range(MAX_TURN_EVENTS - 1):
         live.add_artifact(artifact("x"), append=True)
-    live.say(TaskState.WORKING, "nearly there")
+    live.set_status(live.spoken(TaskState.WORKING, "nearly there"))
     with pytest.raises(SkillFailed, match="too large"):
-        live.say(TaskState.WORKING, "x")
+        live.set_status(live.spoken(TaskState.WORKING, "x"))
     with pytest.raises(SkillFailed, match="too large"):
         live.add_artifact(artifact("x"))
-    live.say(TaskState.FAILED, "too much")
+    live.set_status(live.spoken(TaskState.FAILED, "too much"))
 
     assert live.state is TaskState.FAILED
 
@@ -254,24 +262,24 @@ async def test_the_next_turn_has_the_whole_bound_again() -> None:
     live = new_live()
     big = artifact("x" * (MAX_TURN_BYTES * 3 // 4))
     live.add_artifact(big)
-    live.say(TaskState.INPUT_REQUIRED, "More?")
-    live.begin_turn(Message.from_user(Part.from_text("Yes")))
+    live.set_status(live.spoken(TaskState.INPUT_REQUIRED, "More?"))
+    live.begin_turn(Message.from_user(Part.from_text("Yes")), b"key")
     live.add_artifact(big)
 
-    assert live.task.artifacts is not None
+    assert live.snapshot().artifacts is not None
 
 
 async def test_events_that_nobody_follows_are_not_kept() -> None:
     live = new_live()
-    live.say(TaskState.WORKING, "first")
-    first = weakref.ref(live.task.status)
+    live.set_status(live.spoken(TaskState.WORKING, "first"))
+    first = weakref.ref(live.snapshot().status)
     follower = live.follow()
-    await anext(follower)
-    live.say(TaskState.WORKING, "second")
-    second = weakref.ref(live.task.status)
-    live.say(TaskState.WORKING, "third")
+    await first_of(follower)
+    live.set_status(live.spoken(TaskState.WORKING, "second"))
+    second = weakref.ref(live.snapshot().status)
+    live.set_status(live.spoken(TaskState.WORKING, "third"))
     kept_for_the_follower = second() is not None
-    await follower.aclose()
+    follower.close()
 
     assert first() is None
     assert kept_for_the_follower
@@ -282,11 +290,11 @@ async def test_who_waits_for_the_kind_of_answer_learns_of_each() -> None:
     for tell in (
         LiveTask.announce,
         lambda live: live.answer(Reply(Part.from_text("hi"))),
-        lambda live: live.set_state(TaskState.FAILED),
+        lambda live: live.set_status(status_now(TaskState.FAILED)),
     ):
-        live = new_live()
+        live = new_live(is_announced=False)
         waiting = asyncio.create_task(live.announced())
-        live.set_state(TaskState.WORKING)
+        live.set_status(status_now(TaskState.WORKING))
         await asyncio.sleep(0)
         assert not waiting.done()
         tell(live)

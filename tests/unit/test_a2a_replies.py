@@ -6,11 +6,12 @@ from typing import Any
 
 from a2a.agent import Agent
 from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest
-from a2a.server.handler import RequestHandler
 from a2a.server.live import MAX_TURN_EVENTS
 from a2a.skill import InputRequired, Produced, Progress, Rejected, Reply, Request
+from a2a.stores.base import TaskQuery
 from a2a.stores.memory import MemoryTaskStore
 from a2a.types import Message, Part, StreamResponse, Task, TaskState
+from tests.support.local_client import LocalClient
 from tests.support.waiting import Gate
 
 
@@ -19,7 +20,7 @@ async def let_others_run() -> None:
         await asyncio.sleep(0)
 
 
-async def sent_at_once(handler: RequestHandler, message: Message) -> Task:
+async def sent_at_once(handler: LocalClient, message: Message) -> Task:
     at_once = SendMessageConfiguration(return_immediately=True)
     answer = await handler.send_message(SendMessageRequest(message=message, configuration=at_once))
     assert isinstance(answer, Task)
@@ -28,18 +29,18 @@ async def sent_at_once(handler: RequestHandler, message: Message) -> Task:
 
 def handler_of(
     function: Any, *, max_running: int = 8, store: MemoryTaskStore | None = None, **options: Any
-) -> RequestHandler:
+) -> LocalClient:
     agent = Agent(name="One", description="One skill.", version="1", url="http://127.0.0.1:9")
     agent.skill(id="only", description="The only skill.", tags=["only"], **options)(function)
-    return RequestHandler(agent.skills, store or MemoryTaskStore(), max_running=max_running)
+    return LocalClient(agent.skills, store, max_running=max_running)
 
 
-async def send(handler: RequestHandler, text: str) -> Task | Message:
+async def send(handler: LocalClient, text: str) -> Task | Message:
     message = Message.from_user(Part.from_text(text), context_id="c")
     return await handler.send_message(SendMessageRequest(message=message))
 
 
-async def stream(handler: RequestHandler, text: str) -> list[StreamResponse]:
+async def stream(handler: LocalClient, text: str) -> list[StreamResponse]:
     message = Message.from_user(Part.from_text(text), context_id="c")
     return [event async for event in await handler.stream_message(SendMessageRequest(message=message))]
 
@@ -78,7 +79,8 @@ async def test_a_reply_is_a_message_and_no_task_is_kept() -> None:
     assert isinstance(answer, Message)
     assert [part.to_json() for part in answer.parts] == [{"text": "hi"}, {"data": {"a": 1}}]
     assert (answer.context_id, answer.task_id) == ("c", None)
-    assert list(store) == []
+    page = await store.list(TaskQuery(owner="\n", page_size=1))
+    assert page.total == 0
 
 
 async def test_a_stream_of_a_reply_is_one_message() -> None:

@@ -1,0 +1,112 @@
+"""The protocol's paths as one route of a FastAPI app: the card, JSON-RPC and HTTP+JSON."""
+
+import hashlib
+from collections.abc import Sequence
+
+import pydantic_core
+from fastapi import FastAPI
+from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.types import Receive, Scope, Send
+
+from a2a.card_types import WELL_KNOWN_PATH, AgentCard
+from a2a.server.docs import with_protocol
+from a2a.server.gate import Gate
+from a2a.server.http import Answer, Disconnected, HttpRequest, Stream, send_answer, send_stream
+from a2a.server.jsonrpc import JsonRpc
+from a2a.server.operations import Operations
+from a2a.server.rest import Rest, Target, find_target
+
+CARD_MAX_AGE_S = 60
+_WELL_KNOWN = WELL_KNOWN_PATH.strip("/").split("/")
+# Where 0.2 clients look.
+_OLD_WELL_KNOWN = [".well-known", "agent.json"]
+_JSON_RPC = "json-rpc"
+_CARD = "card"
+
+
+class ProtocolRoute(BaseRoute):
+    """Serves `operations` and `card` below `base_path`, which is the path of the card's URL, and at
+    the root of the origin."""
+
+    def __init__(
+        self,
+        card: AgentCard,
+        operations: Operations,
+        gate: Gate,
+        *,
+        base_path: str,
+        max_body_bytes: int,
+        serves_v03: bool = False,
+    ) -> None:
+        self._serves_v03 = serves_v03
+        self._base = [segment for segment in base_path.split("/") if segment]
+        self._rpc = JsonRpc(operations, gate, max_body_bytes=max_body_bytes, serves_v03=serves_v03)
+        self._rest = Rest(operations, gate, max_body_bytes=max_body_bytes)
+        self._card_body = _card_body(card, is_dual=serves_v03)
+        self._etag = f'"{hashlib.sha256(self._card_body).hexdigest()[:32]}"'
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        target = self._target(scope["method"], _segments(scope["path"]))
+        return (Match.FULL, {"a2a_target": target}) if target is not None else (Match.NONE, {})
+
+    def url_path_for(self, name: str, /, **path_params: object) -> NoMatchFound:  # type: ignore[override]
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target: Target | str = scope["a2a_target"]
+        request = HttpRequest(scope, receive)
+        try:
+            if target == _CARD:
+                await send_answer(send, self._card(request))
+                return
+            if isinstance(target, Target):
+                answer = await self._rest.answer(request, target)
+            else:
+                answer = await self._rpc.answer(request)
+        except Disconnected:
+            answer = Answer(b"", 400)  # for the access log: nobody is there to read it
+        if isinstance(answer, Stream):
+            await send_stream(request, send, answer)
+        else:
+            await send_answer(send, answer)
+
+    def _target(self, method: str, segments: Sequence[str]) -> Target | str | None:
+        if self._base and list(segments[: len(self._base)]) == self._base:
+            segments = segments[len(self._base) :]
+        if not segments:
+            return _JSON_RPC if method == "POST" else None
+        if list(segments) == _WELL_KNOWN or (self._serves_v03 and list(segments) == _OLD_WELL_KNOWN):
+            return _CARD if method in ("GET", "HEAD") else None
+        return find_target(method, segments)
+
+    def _card(self, request: HttpRequest) -> Answer:
+        """The agent card (8.1), cacheable by its ETag."""
+        headers = {"etag": self._etag, "cache-control": f"public, max-age={CARD_MAX_AGE_S}"}
+        known = request.headers.get("if-none-match", "")
+        if self._etag in known or known.strip() == "*":
+            return Answer(b"", 304, headers=headers)
+        return Answer(self._card_body, headers=headers)
+
+
+def add_protocol(app: FastAPI, route: ProtocolRoute, card: AgentCard, *, first: bool) -> None:
+    """Serve the protocol beside the app's own routes: before them, or after, where theirs come first. Its
+    operations are in the app's OpenAPI document."""
+    app.router.routes.insert(0 if first else len(app.router.routes), route)
+    app.openapi = with_protocol(app.openapi, card)  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _card_body(card: AgentCard, *, is_dual: bool) -> bytes:
+    """A dual card has the keys of 0.3 beside those of 1.0."""
+    if not is_dual:
+        return card.model_dump_json(exclude_none=True).encode()
+    from a2a.compat.card import dual_card
+
+    return pydantic_core.to_json(dual_card(card.to_json()))
+
+
+def _segments(path: str) -> list[str]:
+    """A path that ends with a slash means the same as without."""
+    plain = path.removeprefix("/").removesuffix("/")
+    return plain.split("/") if plain else []
