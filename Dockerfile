@@ -16,7 +16,7 @@ WORKDIR /app
 COPY pyproject.toml uv.lock ./
 RUN uv sync --frozen --no-dev --extra postgres --no-install-project --no-cache
 
-COPY README.md LICENSE ./
+COPY README.md LICENSE hatch_build.py ./
 COPY a2a a2a
 COPY models models
 COPY coordinator coordinator

@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := $(VENV)/tools/bin/uv
 STAMP  := $(VENV)/.synced
 
-.PHONY: run check test bench format clean
+.PHONY: run check test bench interop format clean
 
 run: $(STAMP)
 	@$(BIN)/parley up || [ $$? -eq 130 ]
@@ -22,7 +22,12 @@ test: $(STAMP)
 	$(BIN)/pytest -q
 
 bench: $(STAMP)
-	@$(BIN)/python benchmarks/footprint.py
+	@$(BIN)/python -m benchmarks.run
+
+# Against the official SDK, 1.x and 0.3, each in an environment and process of its own.
+interop: $(STAMP)
+	@$(BIN)/python -m benchmarks.environments sdk-all sdk03
+	PEERS_DIR=.venv-peers $(BIN)/pytest -q tests/interop
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -40,6 +45,7 @@ $(UV):
 	@$(PYTHON) -m venv $(VENV)/tools
 	@$(VENV)/tools/bin/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
 
-$(STAMP): $(UV) uv.lock pyproject.toml
-	@$(UV) sync --frozen --quiet --extra postgres
+# The build writes the gRPC messages from the proto file.
+$(STAMP): $(UV) uv.lock pyproject.toml hatch_build.py a2a/grpc/a2a.proto
+	@$(UV) sync --frozen --quiet --extra postgres --extra grpc
 	@touch $(STAMP)

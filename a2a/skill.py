@@ -117,24 +117,24 @@ class Skill:
     security: tuple[Mapping[str, Sequence[str]], ...] = ()
     is_private: bool = False
 
-    async def produce(self, request: Request) -> AsyncGenerator[Produced]:
-        """Run the function; what it returns or yields, one by one."""
+    async def run(self, request: Request, take: Callable[[Produced], bool]) -> None:
+        """Run the function; `take` gets each thing it returns or yields, and says whether to go on."""
         produced = self.function(request)
         if isinstance(produced, AsyncGenerator):
             try:
                 async for item in produced:
-                    yield item
+                    if not take(item):
+                        return
             finally:
                 await produced.aclose()
             return
         result = await produced
-        if result is None:
-            return
         if isinstance(result, str | Part | Artifact | Progress | Reply | dict):
-            yield result
+            take(result)
             return
-        for item in result:
-            yield item
+        for item in result or ():
+            if not take(item):
+                return
 
 
 _WORD = re.compile(r"[^\W\d_]{3,}")

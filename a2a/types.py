@@ -7,10 +7,10 @@ unknown fields ignored. Owns shapes and their own rules only; what an operation 
 import base64
 import binascii
 import math
+import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
-from uuid import uuid4
 
 from pydantic import (
     AfterValidator,
@@ -64,6 +64,8 @@ Base64 = Annotated[
 
 
 def _to_utc(value: datetime) -> datetime:
+    if value.tzinfo is UTC:
+        return value
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
@@ -111,7 +113,10 @@ Metadata = Annotated[dict[str, Json], AfterValidator(_sendable)]
 
 
 def new_id() -> str:
-    return str(uuid4())
+    """A random UUID (RFC 9562, version 4). uuid4() makes an object of it first, in twice the time."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 class Role(StrEnum):

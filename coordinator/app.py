@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
     gate = Gate(card.capabilities.extensions or ())
     route = ProtocolRoute(card, Operations(handler), gate, base_path="", max_body_bytes=max_body_bytes)
     # After the API's own: a tenant named "api" could otherwise be read into their paths.
-    add_protocol(app, route, card, first=False)
+    add_protocol(app, route, card)
     return app
 
 

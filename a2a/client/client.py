@@ -1,271 +1,321 @@
-"""The client's side of A2A over JSON-RPC: find a card, send, follow, ask, cancel.
+"""The client of one agent: the eleven operations over whichever binding its card offers.
 
-Foreign errors end here: httpx's are translated to TransportError, JSON-RPC errors to ProtocolError,
-and an answer that follows neither is InvalidAgentResponse.
+Each has a deadline over all it does, retries included. Foreign errors end here: what the network does is a
+TransportError, what the agent says a ProtocolError, and an answer that follows neither InvalidAgentResponse.
 """
 
-import asyncio
-import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import count
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 
 import httpx
-import pydantic_core
-from pydantic import ValidationError
 
-from a2a.card_types import WELL_KNOWN_PATH, AgentCard
-from a2a.errors import (
-    A2AError,
-    AgentBusy,
-    AgentHttpError,
-    AgentTimeout,
-    AgentUnreachable,
-    CardRefused,
-    InvalidAgentResponse,
-    ResponseTooLarge,
-    error_from_code,
+from a2a.card_types import AgentCard, AgentInterface
+from a2a.client.auth import Authenticator, Credential, authenticator_for
+from a2a.client.binding import (
+    CANCEL_TASK,
+    CREATE_PUSH_CONFIG,
+    DELETE_PUSH_CONFIG,
+    GET_EXTENDED_CARD,
+    GET_PUSH_CONFIG,
+    GET_TASK,
+    LIST_PUSH_CONFIGS,
+    LIST_TASKS,
+    SEND_MESSAGE,
+    SEND_STREAMING_MESSAGE,
+    SUBSCRIBE_TO_TASK,
+    Binding,
+    Extras,
+    Heard,
+    Operation,
+    RequestT,
+    ResultT,
 )
-from a2a.guard import read_capped
-from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageRequest, SendMessageResponse
-from a2a.sse import event_data
-from a2a.types import PROTOCOL_VERSION, Json, Message, StreamResponse, Task, WireModel
+from a2a.client.choice import BINDINGS, VERSIONS, choose_interface, spoken_version
+from a2a.client.http_binding import HttpBinding
+from a2a.client.jsonrpc import JsonRpcBinding, JsonRpcV03Binding
+from a2a.client.rest import RestBinding, RestV03Binding
+from a2a.client.resume import ResumedStream, Seen
+from a2a.client.retries import DEFAULT_RETRIES, Retries, Tries
+from a2a.client.transport import Deadline
+from a2a.errors import A2AError, AuthenticationFailed, CardRefused
+from a2a.requests import (
+    CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
+    GetExtendedAgentCardRequest,
+    GetTaskPushNotificationConfigRequest,
+    GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
+    ListTaskPushNotificationConfigsResponse,
+    ListTasksRequest,
+    ListTasksResponse,
+    SendMessageRequest,
+    SubscribeToTaskRequest,
+    TaskPushNotificationConfig,
+)
+from a2a.types import PROTOCOL_VERSION, Message, StreamResponse, Task
 
-MAX_CARD_BYTES = 256 * 1024
-MAX_ANSWER_BYTES = 64 * 2**20
-MAX_STREAM_BYTES = 256 * 2**20
-MAX_RETRY_AFTER_S = 3_600.0
-ModelT = TypeVar("ModelT", bound=WireModel)
+Headers = Mapping[str, str]
 
-
-async def fetch_card(http: httpx.AsyncClient, url: str, *, timeout_s: float) -> AgentCard:
-    """The card at an agent's origin or at the card's own URL.
-
-    Raises AgentUnreachable, AgentTimeout, AddressRefused, or CardRefused with what is wrong with it.
-    """
-    card_url = url if url.endswith(".json") else url.rstrip("/") + WELL_KNOWN_PATH
-    headers = {"Accept": "application/json"}
-    async with (
-        _deadline(card_url, timeout_s),
-        _request(http, "GET", card_url, timeout_s=timeout_s, headers=headers) as response,
-    ):
-        if response.status_code != 200:
-            raise CardRefused(card_url, f"HTTP {response.status_code} instead of an agent card")
-        try:
-            body = await read_capped(response, max_bytes=MAX_CARD_BYTES)
-        except ResponseTooLarge as exc:
-            raise CardRefused(card_url, f"the card is over {MAX_CARD_BYTES:,} bytes") from exc
-    return parse_card(card_url, body)
-
-
-def parse_card(card_url: str, body: bytes) -> AgentCard:
-    """Raises CardRefused that names the first fields that are wrong."""
-    try:
-        return AgentCard.model_validate(pydantic_core.from_json(body, allow_inf_nan=False))
-    except ValidationError as exc:
-        fields = [
-            f"{'.'.join(map(str, error['loc'])) or 'card'}: {error['msg']}"
-            for error in exc.errors(include_url=False)[:5]
-        ]
-        raise CardRefused(card_url, "not a valid A2A 1.0 agent card: " + "; ".join(fields)) from exc
-    except ValueError as exc:
-        raise CardRefused(card_url, "the answer is not JSON, so it is no agent card") from exc
-
-
-def json_rpc_url(card: AgentCard) -> str | None:
-    """The first JSON-RPC 1.0 interface of the card, or None where it has none."""
-    for interface in card.supported_interfaces:
-        version = ".".join(interface.protocol_version.split(".")[:2])
-        if interface.protocol_binding == "JSONRPC" and version == PROTOCOL_VERSION:
-            return interface.url
-    return None
+# By protocolBinding and version.
+HTTP_BINDINGS: dict[tuple[str, str], type[HttpBinding]] = {
+    ("JSONRPC", "1.0"): JsonRpcBinding,
+    ("HTTP+JSON", "1.0"): RestBinding,
+    ("JSONRPC", "0.3"): JsonRpcV03Binding,
+    ("HTTP+JSON", "0.3"): RestV03Binding,
+}
+_NO_EXTRAS = Extras()
 
 
 class A2AClient:
-    """Calls one agent's JSON-RPC interface through a shared `http` client.
+    """`interface` is one of the card's, or the URL of a JSON-RPC 1.0 interface.
 
-    Every operation has a deadline in seconds, `timeout_s`, and raises AgentTimeout past it.
+    `binding` is what speaks to the interface where that is not HTTP; it declares its own extensions.
+    `headers` of an operation are its own; `trace` gives those of each request, such as traceparent;
+    `extensions` are declared with each. All go through `http`, whose connections others may use as well.
     """
 
-    def __init__(self, http: httpx.AsyncClient, url: str) -> None:
-        self._http = http
-        self._url = url
-        self._ids = count(1)
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        interface: AgentInterface | str,
+        *,
+        binding: Binding | None = None,
+        authenticator: Authenticator | None = None,
+        extensions: Sequence[str] = (),
+        trace: Callable[[], Headers] | None = None,
+        retries: Retries = DEFAULT_RETRIES,
+    ) -> None:
+        if isinstance(interface, str):
+            interface = AgentInterface.model_construct(
+                url=interface, protocol_binding="JSONRPC", protocol_version=PROTOCOL_VERSION, tenant=None
+            )
+        self.interface = interface
+        self._binding = binding or _binding(http, interface, extensions)
+        self._authenticator = authenticator
+        self._trace = trace
+        self._retries = retries
+
+    @classmethod
+    def for_card(
+        cls,
+        http: httpx.AsyncClient,
+        card: AgentCard,
+        *,
+        bindings: Sequence[str] = BINDINGS,
+        versions: Sequence[str] = VERSIONS,
+        credentials: Mapping[str, Credential] | None = None,
+        extensions: Sequence[str] = (),
+        trace: Callable[[], Headers] | None = None,
+        retries: Retries = DEFAULT_RETRIES,
+    ) -> "A2AClient":
+        """Of the interface that choose_interface finds. `credentials` are by the card's scheme names.
+
+        Raises CardRefused, or AuthenticationFailed where the credentials fulfil no requirement of the card.
+        """
+        interface = choose_interface(card, bindings=bindings, versions=versions)
+        authenticator = authenticator_for(http, card, interface, credentials or {})
+        return cls(
+            http, interface, authenticator=authenticator, extensions=extensions, trace=trace, retries=retries
+        )
 
     async def send_message(
-        self,
-        request: SendMessageRequest,
-        *,
-        timeout_s: float,
-        headers: Mapping[str, str] | None = None,
+        self, request: SendMessageRequest, *, timeout_s: float, headers: Headers | None = None
     ) -> Task | Message:
-        result = await self._call("SendMessage", request, timeout_s, headers)
-        response = _as(SendMessageResponse, result)
+        response = await self._call(SEND_MESSAGE, request, timeout_s, headers)
         answer = response.task or response.message
         assert answer is not None
         return answer
 
-    async def get_task(self, request: GetTaskRequest, *, timeout_s: float) -> Task:
-        return _as(Task, await self._call("GetTask", request, timeout_s))
-
-    async def cancel_task(self, request: CancelTaskRequest, *, timeout_s: float) -> Task:
-        return _as(Task, await self._call("CancelTask", request, timeout_s))
-
     async def stream_message(
+        self, request: SendMessageRequest, *, timeout_s: float, headers: Headers | None = None
+    ) -> AsyncGenerator[StreamResponse]:
+        """Each event as it comes, to the end of the task or its question to us; `timeout_s` bounds the whole.
+
+        A stream that is cut is taken up again where it was. One that is cut before it said which task it is
+        about raises AgentUnreachable: the message may have arrived or not, so the caller decides what to do.
+        """
+        deadline = Deadline(self.interface.url, timeout_s)
+        opened = self._stream(SEND_STREAMING_MESSAGE, request, deadline, headers)
+        resumed = self._resumed(Seen(), deadline, headers, is_subscription=False)
+        async with aclosing(_bounded(resumed.follow(opened, self.interface.url), deadline)) as events:
+            async for event in events:
+                yield event
+
+    async def subscribe(
+        self, request: SubscribeToTaskRequest, *, timeout_s: float, headers: Headers | None = None
+    ) -> AsyncGenerator[StreamResponse]:
+        """The task as it is now, then each event until it ends, whether the connection holds or not.
+
+        UnsupportedOperation where it has ended already; an agent of 0.3 gives its last state instead.
+        """
+        deadline = Deadline(self.interface.url, timeout_s)
+        resumed = self._resumed(Seen(request.id), deadline, headers, is_subscription=True)
+        async with aclosing(_bounded(resumed.take_up(), deadline)) as events:
+            async for event in events:
+                yield event
+
+    async def get_task(
+        self, request: GetTaskRequest, *, timeout_s: float, headers: Headers | None = None
+    ) -> Task:
+        return await self._call(GET_TASK, request, timeout_s, headers)
+
+    async def list_tasks(
+        self, request: ListTasksRequest, *, timeout_s: float, headers: Headers | None = None
+    ) -> ListTasksResponse:
+        """Agents of 0.3 have none: UnsupportedOperation."""
+        return await self._call(LIST_TASKS, request, timeout_s, headers)
+
+    async def cancel_task(
+        self, request: CancelTaskRequest, *, timeout_s: float, headers: Headers | None = None
+    ) -> Task:
+        return await self._call(CANCEL_TASK, request, timeout_s, headers)
+
+    async def create_push_config(
+        self, request: TaskPushNotificationConfig, *, timeout_s: float, headers: Headers | None = None
+    ) -> TaskPushNotificationConfig:
+        return await self._call(CREATE_PUSH_CONFIG, request, timeout_s, headers)
+
+    async def get_push_config(
         self,
-        request: SendMessageRequest,
+        request: GetTaskPushNotificationConfigRequest,
         *,
         timeout_s: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> AsyncGenerator[StreamResponse]:
-        """Each event as it comes. `timeout_s` bounds the whole stream, and so does MAX_STREAM_BYTES."""
-        ends_at = asyncio.get_running_loop().time() + timeout_s
-        async with AsyncExitStack() as stack:
-            async with _deadline(self._url, timeout_s, ends_at=ends_at):
-                post = self._post("SendStreamingMessage", request, timeout_s, headers)
-                response = await stack.enter_async_context(post)
-                if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                    self._result_of(await self._read(response), response.status_code)
-                    raise InvalidAgentResponse("A stream was asked for, no stream came.")
-            events = event_data(_capped(response.aiter_bytes()), max_event_bytes=MAX_ANSWER_BYTES)
-            while True:
-                # Only the wait for the next event is timed: between events the consumer runs.
-                async with _deadline(self._url, timeout_s, ends_at=ends_at):
-                    data = await anext(events, None)
-                if data is None:
-                    return
-                yield _as(StreamResponse, self._result_of(data, response.status_code))
+        headers: Headers | None = None,
+    ) -> TaskPushNotificationConfig:
+        return await self._call(GET_PUSH_CONFIG, request, timeout_s, headers)
+
+    async def list_push_configs(
+        self,
+        request: ListTaskPushNotificationConfigsRequest,
+        *,
+        timeout_s: float,
+        headers: Headers | None = None,
+    ) -> ListTaskPushNotificationConfigsResponse:
+        return await self._call(LIST_PUSH_CONFIGS, request, timeout_s, headers)
+
+    async def delete_push_config(
+        self,
+        request: DeleteTaskPushNotificationConfigRequest,
+        *,
+        timeout_s: float,
+        headers: Headers | None = None,
+    ) -> None:
+        await self._call(DELETE_PUSH_CONFIG, request, timeout_s, headers)
+
+    async def get_extended_card(self, *, timeout_s: float, headers: Headers | None = None) -> AgentCard:
+        """The card for those the agent knows (3.1.11)."""
+        return await self._call(GET_EXTENDED_CARD, GetExtendedAgentCardRequest(), timeout_s, headers)
 
     async def _call(
         self,
-        method: str,
-        params: WireModel,
+        operation: Operation[RequestT, ResultT],
+        request: RequestT,
         timeout_s: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> Json:
-        async with (
-            _deadline(self._url, timeout_s),
-            self._post(method, params, timeout_s, headers) as response,
-        ):
-            return self._result_of(await self._read(response), response.status_code)
+        headers: Headers | None,
+    ) -> ResultT:
+        deadline = Deadline(self.interface.url, timeout_s)
+        return await deadline.bound(self._tried(operation, request, deadline, headers))
 
-    @asynccontextmanager
-    async def _post(
-        self, method: str, params: WireModel, timeout_s: float, headers: Mapping[str, str] | None
-    ) -> AsyncIterator[httpx.Response]:
-        body = b'{"jsonrpc":"2.0","id":%d,"method":"%s","params":%s}' % (
-            next(self._ids),
-            method.encode(),
-            params.model_dump_json(exclude_none=True).encode(),
+    async def _tried(
+        self,
+        operation: Operation[RequestT, ResultT],
+        request: RequestT,
+        deadline: Deadline,
+        headers: Headers | None,
+    ) -> ResultT:
+        request = self._with_tenant(request)
+        tries = Tries(self._retries, deadline, is_read=operation.is_read)
+        extras = _NO_EXTRAS
+        while True:
+            try:
+                extras = await self._extras(headers)
+                return await self._binding.call(operation, request, extras)
+            except A2AError as error:
+                if not await self._renewed(error, extras, tries):
+                    await tries.pause_after(error)
+
+    async def _stream(
+        self,
+        operation: Operation[RequestT, StreamResponse],
+        request: RequestT,
+        deadline: Deadline,
+        headers: Headers | None,
+    ) -> AsyncGenerator[Heard]:
+        """Tried again as a call is, until something was heard."""
+        request = self._with_tenant(request)
+        tries = Tries(self._retries, deadline, is_read=operation.is_read)
+        extras = _NO_EXTRAS
+        has_begun = False
+        while True:
+            try:
+                extras = await self._extras(headers)
+                async with aclosing(self._binding.stream(operation, request, extras)) as events:
+                    async for heard in events:
+                        has_begun = True
+                        yield heard
+            except A2AError as error:
+                if has_begun:
+                    raise
+                if not await self._renewed(error, extras, tries):
+                    await tries.pause_after(error)
+            else:
+                return
+
+    def _resumed(
+        self, seen: Seen, deadline: Deadline, headers: Headers | None, *, is_subscription: bool
+    ) -> ResumedStream:
+        def subscribe(task_id: str) -> AsyncGenerator[Heard]:
+            return self._stream(SUBSCRIBE_TO_TASK, SubscribeToTaskRequest(id=task_id), deadline, headers)
+
+        async def get_task(task_id: str) -> Task:
+            return await self._tried(GET_TASK, GetTaskRequest(id=task_id), deadline, headers)
+
+        return ResumedStream(
+            subscribe,
+            get_task,
+            seen=seen,
+            retries=self._retries,
+            sends_task_first=self._binding.sends_task_first,
+            is_subscription=is_subscription,
         )
-        sent = {
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-            "A2A-Version": PROTOCOL_VERSION,
-            **(headers or {}),
-        }
-        async with _request(
-            self._http, "POST", self._url, timeout_s=timeout_s, headers=sent, content=body
-        ) as response:
-            if response.status_code in (429, 503):
-                retry_after_s = _retry_after_s(response.headers.get("retry-after"))
-                raise AgentBusy(self._url, status=response.status_code, retry_after_s=retry_after_s)
-            if not _is_json(response) and response.status_code != 200:
-                raise AgentHttpError(self._url, status=response.status_code)
-            yield response
 
-    async def _read(self, response: httpx.Response) -> bytes:
-        try:
-            return await read_capped(response, max_bytes=MAX_ANSWER_BYTES)
-        except ResponseTooLarge as exc:
-            raise InvalidAgentResponse(exc.detail) from exc
+    def _with_tenant(self, request: RequestT) -> RequestT:
+        """Exactly the interface's (8.3.2)."""
+        tenant = self.interface.tenant
+        return request if not tenant else request.model_copy(update={"tenant": tenant})
 
-    def _result_of(self, body: bytes, status: int) -> Json:
-        try:
-            envelope = pydantic_core.from_json(body)
-        except ValueError as exc:
-            raise self._no_answer("is not JSON", status) from exc
-        if not isinstance(envelope, dict):
-            raise self._no_answer("is no JSON-RPC response", status)
-        error = envelope.get("error")
-        if isinstance(error, dict) and isinstance(error.get("code"), int):
-            raise error_from_code(error["code"], str(error.get("message", ""))[:2_000])
-        if "result" not in envelope:
-            raise self._no_answer("has neither result nor error", status)
-        return envelope["result"]
+    async def _extras(self, headers: Headers | None) -> Extras:
+        """What is nearest to the call has the last word."""
+        if headers is None and self._trace is None and self._authenticator is None:
+            return _NO_EXTRAS
+        found = await self._authenticator.extras() if self._authenticator is not None else _NO_EXTRAS
+        traced = self._trace() if self._trace is not None else {}
+        return Extras({**traced, **found.headers, **(headers or {})}, found.query)
 
-    def _no_answer(self, why: str, status: int) -> A2AError:
-        """A status that says failure explains more than a body that is no JSON-RPC response."""
-        if status != 200:
-            return AgentHttpError(self._url, status=status)
-        return InvalidAgentResponse(f"The agent's answer {why}.")
+    async def _renewed(self, error: A2AError, refused: Extras, tries: Tries) -> bool:
+        """Whether there are other credentials, after the agent (no token endpoint) refused these; once."""
+        is_ours = isinstance(error, AuthenticationFailed) and error.url == self.interface.url
+        if not is_ours or self._authenticator is None or tries.has_renewed:
+            return False
+        tries.has_renewed = True
+        return await self._authenticator.renew(refused)
 
 
-@asynccontextmanager
-async def _deadline(url: str, timeout_s: float, *, ends_at: float | None = None) -> AsyncIterator[None]:
-    """`ends_at`, in the loop's time, is where the deadline began before this block."""
-    try:
-        async with asyncio.timeout(timeout_s) if ends_at is None else asyncio.timeout_at(ends_at):
-            yield
-    except TimeoutError as exc:
-        raise AgentTimeout(url, after_s=timeout_s) from exc
+def _binding(http: httpx.AsyncClient, interface: AgentInterface, extensions: Sequence[str]) -> Binding:
+    made = HTTP_BINDINGS.get((interface.protocol_binding, spoken_version(interface)))
+    if made is None:
+        offered = f"{interface.protocol_binding} {interface.protocol_version}"
+        raise CardRefused(interface.url, f"{offered} is not spoken here")
+    return made(http, interface, extensions=extensions)
 
 
-@asynccontextmanager
-async def _request(
-    http: httpx.AsyncClient,
-    method: str,
-    url: str,
-    *,
-    timeout_s: float,
-    headers: Mapping[str, str],
-    content: bytes | None = None,
-) -> AsyncIterator[httpx.Response]:
-    """A streamed response, with httpx's errors translated, those of reading the body included."""
-    try:
-        async with http.stream(
-            method, url, headers=headers, content=content, timeout=max(timeout_s, 0.001)
-        ) as response:
-            yield response
-    except httpx.TimeoutException as exc:
-        raise AgentTimeout(url, after_s=timeout_s) from exc
-    except httpx.TransportError as exc:
-        connected = not isinstance(exc, httpx.ConnectError)
-        detail = str(exc) or "the connection failed"
-        raise AgentUnreachable(url, detail, may_have_arrived=connected) from exc
-    except httpx.DecodingError as exc:
-        raise InvalidAgentResponse("The agent's answer is not compressed as it says.") from exc
-    except (httpx.InvalidURL, httpx.TooManyRedirects) as exc:
-        raise AgentUnreachable(url, "the URL cannot be used") from exc
-
-
-async def _capped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > MAX_STREAM_BYTES:
-            raise InvalidAgentResponse("The agent's answer is too large.")
-        yield chunk
-
-
-def _is_json(response: httpx.Response) -> bool:
-    return "json" in response.headers.get("content-type", "")
-
-
-def _retry_after_s(value: str | None) -> float | None:
-    """Within what a wait can be: the header is the agent's to choose, "inf" and "nan" included."""
-    try:
-        wished_s = float(value) if value is not None else math.nan
-    except ValueError:
-        return None
-    return min(max(0.0, wished_s), MAX_RETRY_AFTER_S) if math.isfinite(wished_s) else None
-
-
-def _as(model: type[ModelT], value: Json) -> ModelT:
-    try:
-        return model.model_validate(value)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidAgentResponse(f"The agent's answer is wrong at {where}: {first['msg']}") from exc
+async def _bounded(
+    events: AsyncGenerator[StreamResponse], deadline: Deadline
+) -> AsyncGenerator[StreamResponse]:
+    """Only the wait for the next event is timed: between events the consumer runs."""
+    async with aclosing(events):
+        while True:
+            event = await deadline.bound(anext(events, None))
+            if event is None:
+                return
+            yield event

@@ -8,18 +8,17 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
-from fastapi_offline import FastAPIOffline
 
 from a2a.background import background_loop, every
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
 from a2a.guard.addresses import AddressPolicy
 from a2a.logs import configure_logging
-from a2a.server.docs import agent_description
+from a2a.server.docs import agent_description, with_protocol
 from a2a.server.gate import Gate
 from a2a.server.handler import Limits, RequestHandler
 from a2a.server.operations import Operations
 from a2a.server.pushes import Pushes
-from a2a.server.routes import ProtocolRoute, add_protocol
+from a2a.server.routes import ProtocolApp, ProtocolRoute
 from a2a.server.security import Authenticator, OAuth2ClientCredentials, Requirement, Scheme
 from a2a.settings import AgentSettings
 from a2a.skill import Skill
@@ -66,17 +65,6 @@ def build_app(plan: Blueprint, settings: AgentSettings) -> FastAPI:
             _spare_the_collector()
             yield
 
-    app = FastAPIOffline(
-        redoc_url=None,
-        title=card.name,
-        version=card.version,
-        description=agent_description(card),
-        lifespan=life,
-    )
-    # For a person who opens the server's address in a browser.
-    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
-    app.add_api_route("/health", _health, methods=["GET"], tags=["operation"], summary="Liveness")
-    app.add_api_route("/health", _health, methods=["HEAD"], include_in_schema=False)
     route = ProtocolRoute(
         card,
         operations,
@@ -85,7 +73,18 @@ def build_app(plan: Blueprint, settings: AgentSettings) -> FastAPI:
         max_body_bytes=settings.agent_max_body_bytes,
         serves_v03=plan.serves_v03,
     )
-    add_protocol(app, route, card, first=True)
+    app = ProtocolApp(
+        route,
+        title=card.name,
+        version=card.version,
+        description=agent_description(card),
+        lifespan=life,
+    )
+    app.openapi = with_protocol(app.openapi, card)  # type: ignore[method-assign]  # FastAPI's documented way
+    # For a person who opens the server's address in a browser.
+    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/health", _health, methods=["GET"], tags=["operation"], summary="Liveness")
+    app.add_api_route("/health", _health, methods=["HEAD"], include_in_schema=False)
     return app
 
 

@@ -106,6 +106,11 @@ class RequestHandler:
     async def send_message(self, request: SendMessageRequest, call: CallContext) -> Task | Message:
         """Blocking unless `returnImmediately` is set: returns at a terminal or interrupted state (3.2.2), or
         with the skill's reply."""
+        sent = await self.send(request, call)
+        return sent.task if isinstance(sent, StoredTask) else sent
+
+    async def send(self, request: SendMessageRequest, call: CallContext) -> StoredTask | Task | Message:
+        """As send_message; a task that was kept whole comes with its JSON."""
         configuration = request.configuration
         at_once = configuration is not None and configuration.return_immediately
         attach = LiveTask.announce if at_once else nothing
@@ -116,7 +121,10 @@ class RequestHandler:
             await live.settled()
         if live.reply is not None:
             return live.reply
-        return live.snapshot().with_history(configuration.history_length if configuration else None)
+        length = configuration.history_length if configuration is not None else None
+        if live.kept is not None and live.is_settled and length is None:
+            return live.kept
+        return live.snapshot().with_history(length)
 
     async def stream_message(self, request: SendMessageRequest, call: CallContext) -> Follower:
         """The task first, then its events until the turn ends (3.1.2); or a skill's reply alone."""

@@ -167,8 +167,7 @@ def _work(live: LiveTask, skill: Skill | Rejected, message: Message) -> Work:
     if isinstance(skill, Rejected):
         return skill
     live.skill_id = skill.id
-    history = tuple((live.snapshot().history or [])[:-1])
-    return skill, Request(message, live.id, live.context_id, skill.id, history)
+    return skill, Request(message, live.id, live.context_id, skill.id, tuple(live.history[:-1]))
 
 
 def _new_task(incoming: Incoming, skill: Skill | Rejected) -> StoredTask:

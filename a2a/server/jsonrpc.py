@@ -101,8 +101,7 @@ class JsonRpc:
         if operations.is_streaming(rpc.method):
             follower = await operations.stream(rpc.method, params, call)
             return Stream(follower, partial(_frame, b"data: " + before, after + b"\n\n"), headers)
-        result = await operations.call(rpc.method, params, call)
-        json = result.model_dump_json(exclude_none=True).encode()
+        json = await operations.call_json(rpc.method, params, call)
         return Answer(before + json + after, headers=headers)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import pydantic_core
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -23,7 +24,8 @@ from a2a.requests import (
 from a2a.server.context import CallContext
 from a2a.server.handler import RequestHandler
 from a2a.server.live import Follower
-from a2a.types import Json, Message, WireModel
+from a2a.stores.base import StoredTask
+from a2a.types import Json, Message, Task, WireModel
 
 MAX_VIOLATIONS = 20
 MAX_VIOLATION_CHARS = 300
@@ -76,15 +78,27 @@ class Operations:
         """The answer of an operation that gives one. Raises ProtocolError."""
         return await self._unary[name](validated(REQUESTS[name], params), call)
 
+    async def call_json(self, name: str, params: Json, call: CallContext) -> bytes:
+        """As `call`, the answer as it goes out on the JSON bindings."""
+        if name == "SendMessage":
+            sent = await self._handler.send(validated(SendMessageRequest, params), call)
+            if isinstance(sent, StoredTask):
+                return b'{"task":' + sent.to_body() + b"}"
+            return pydantic_core.to_json(_response(sent), exclude_none=True)
+        return pydantic_core.to_json(await self.call(name, params, call), exclude_none=True)
+
     async def stream(self, name: str, params: Json, call: CallContext) -> Follower:
         """The events of an operation that gives many. Raises ProtocolError before the first one."""
         return await self._streaming[name](validated(REQUESTS[name], params), call)
 
     async def _send_message(self, request: SendMessageRequest, call: CallContext) -> SendMessageResponse:
-        answer = await self._handler.send_message(request, call)
-        if isinstance(answer, Message):
-            return SendMessageResponse.model_construct(message=answer)
-        return SendMessageResponse.model_construct(task=answer)
+        return _response(await self._handler.send_message(request, call))
+
+
+def _response(answer: Task | Message) -> SendMessageResponse:
+    if isinstance(answer, Message):
+        return SendMessageResponse(message=answer)
+    return SendMessageResponse(task=answer)
 
 
 def validated(model: type[ModelT], params: Json) -> ModelT:

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 import structlog
@@ -117,14 +118,10 @@ def merged(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def _continues(event: Event, later: Event) -> bool:
-    chunk, next_chunk = _chunk(event), _chunk(later)
+    chunk, next_chunk = event.response.artifact_update, later.response.artifact_update
     if chunk is None or next_chunk is None or chunk.last_chunk or not next_chunk.append:
         return False
     return _without_parts(chunk) == _without_parts(next_chunk)
-
-
-def _chunk(event: Event) -> TaskArtifactUpdateEvent | None:
-    return event.response.artifact_update if event.response is not None else None
 
 
 def _without_parts(chunk: TaskArtifactUpdateEvent) -> tuple[object, ...]:
@@ -137,12 +134,12 @@ def _joined(run: Sequence[Event]) -> Event:
         return run[0]
     # Chunk by chunk, as the receiver would have: it joins up the text of a chunk with what was there before.
     fold = TaskFold(Task(id="merged", status=TaskStatus(state=TaskState.WORKING)))
-    chunks = [chunk for event in run if (chunk := _chunk(event)) is not None]
+    chunks = [chunk for event in run if (chunk := event.response.artifact_update)]
     for chunk in chunks:
         fold.apply_artifact(chunk)
     artifact = (fold.task.artifacts or [])[0]
     whole = chunks[0].model_copy(update={"artifact": artifact, "last_chunk": chunks[-1].last_chunk})
-    return Event(StreamResponse(artifact_update=whole))
+    return Event(partial(StreamResponse, artifact_update=whole))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +225,7 @@ class PushSender:
     def notify_end(self, task_id: str, config: TaskPushNotificationConfig, task: Task, on_end: OnEnd) -> None:
         """Tell the receiver of a task that ended when nobody could tell it."""
         telling = _Telling(task_id, config, asyncio.Queue(), on_end)
-        telling.events.put_nowait(Event(StreamResponse(task=task)))
+        telling.events.put_nowait(Event(partial(StreamResponse, task=task)))
         telling.events.put_nowait(None)
         self._start(telling)
 
@@ -359,8 +356,7 @@ async def _all_there_is(events: asyncio.Queue[Event | None]) -> list[Event | Non
 
 
 def _state_of(event: Event) -> TaskState | None:
-    response = event.response
-    told = (response.task or response.status_update) if response is not None else None
+    told = event.response.task or event.response.status_update
     return told.status.state if told is not None else None
 
 

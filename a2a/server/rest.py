@@ -17,7 +17,6 @@ from a2a.errors import (
     ProtocolError,
     error_details,
 )
-from a2a.requests import Empty
 from a2a.server.context import CallContext
 from a2a.server.gate import Gate
 from a2a.server.http import (
@@ -146,8 +145,7 @@ class Rest:
         if self._operations.is_streaming(target.operation):
             follower = await self._operations.stream(target.operation, params, call)
             return Stream(follower, _frame, headers)
-        result = await self._operations.call(target.operation, params, call)
-        body = b"{}" if isinstance(result, Empty) else result.model_dump_json(exclude_none=True).encode()
+        body = await self._operations.call_json(target.operation, params, call)
         return Answer(body, 200, media_type, headers)
 
 

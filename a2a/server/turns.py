@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import assert_never
 
+import pydantic_core
 import structlog
 
 from a2a.errors import TaskNotFound
@@ -94,7 +95,7 @@ class Turns:
         live.worker = worker
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
-        await asyncio.shield(begun)
+        await begun
 
     async def cancel(self, live: LiveTask) -> bool:
         """Stop the turn, or end a task that waits for its caller. False where it had ended by itself."""
@@ -133,10 +134,11 @@ class Turns:
         except Exception as exc:  # noqa: BLE001 handed to who called
             self._live.pop(live.id, None)
             live.abandon()
-            begun.set_exception(exc)
-            begun.exception()  # a caller who left does not read it
+            if not begun.done():  # else the caller has left
+                begun.set_exception(exc)
             return
-        begun.set_result(None)
+        if not begun.done():
+            begun.set_result(None)
         try:
             status = await self._outcome(live, work)
         except asyncio.CancelledError:
@@ -195,11 +197,15 @@ class Turns:
 
     async def _save(self, live: LiveTask, status: TaskStatus | None) -> bool:
         async with live.saving:
-            stored = StoredTask(live.snapshot(status), live.owner, live.version + 1, live.skill_id)
+            task = live.snapshot(status)
+            # The JSON of a settled task is what its caller gets, too.
+            body = pydantic_core.to_json(task, exclude_none=True) if status is not None else None
+            stored = StoredTask(task, live.owner, live.version + 1, live.skill_id, body)
             live.is_unsaved = False
             if not await self._store.save(stored, expected_version=live.version):
                 return False
             live.version = stored.version
+            live.kept = stored if status is not None else None
         return True
 
 
@@ -208,12 +214,7 @@ async def _run(live: LiveTask, skill: Skill, request: Request) -> None:
     if not skill.replies:
         live.announce()
     live.set_status(status_now(TaskState.WORKING))
-    output = _Output(live, may_reply=skill.replies)
-    async with aclosing(skill.produce(request)) as produced:
-        async for item in produced:
-            output.take(item)
-            if live.reply is not None:
-                return
+    await skill.run(request, _Output(live, may_reply=skill.replies).take)
 
 
 class _Output:
@@ -224,26 +225,34 @@ class _Output:
         self._may_reply = may_reply
         self._artifact_id: str | None = None
 
-    def take(self, item: Produced) -> None:
+    def take(self, item: Produced) -> bool:
+        """Whether more is wanted: not after a reply."""
         if isinstance(item, Reply) and self._may_reply and not self._live.is_announced:
             self._live.answer(item)
-            return
+            return False
         self._live.announce()
         match item:
+            case str():
+                self._append_text(item)
             case Progress(text):
                 self._live.set_status(self._live.spoken(TaskState.WORKING, text))
             case Artifact():
                 self._live.add_artifact(item)
             case Part():
                 self._append([item])
-            case str():
-                self._append([Part.from_text(item)])
             case dict():
                 self._append([Part.from_data(item)])
             case Reply():
                 self._append(item.parts)
             case _:
                 assert_never(item)
+        return True
+
+    def _append_text(self, text: str) -> None:
+        if self._artifact_id is None:
+            self._append([Part(text=text)])
+        else:
+            self._live.append_text(self._artifact_id, RESULT_NAME, text)
 
     def _append(self, parts: Sequence[Part]) -> None:
         is_first = self._artifact_id is None

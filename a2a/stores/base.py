@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
+import pydantic_core
+
 from a2a.requests import TaskPushNotificationConfig
 from a2a.types import Task, TaskState
 
@@ -20,12 +22,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True, slots=True)
 class StoredTask:
     """A task as of one version. `owner` is the tenant and caller it belongs to, in one string; `version`
-    counts the writes, from 1; `skill_id` is the skill that runs it, once that is known."""
+    counts the writes, from 1; `skill_id` is the skill that runs it, once that is known. `body` is the task as
+    JSON where that is there already."""
 
     task: Task
     owner: str
     version: int
     skill_id: str | None = None
+    body: bytes | None = None
+
+    def to_body(self) -> bytes:
+        return self.body if self.body is not None else pydantic_core.to_json(self.task, exclude_none=True)
 
 
 class Position(NamedTuple):
@@ -120,4 +127,8 @@ def status_us(task: Task) -> int:
     """The task's place in time, in UTC microseconds."""
     at = task.status.timestamp
     assert at is not None
+    return microseconds(at)
+
+
+def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)

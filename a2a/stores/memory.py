@@ -1,35 +1,20 @@
-"""Tasks in memory: bounded in number and bytes, the settled one that was written longest ago goes first."""
+"""Tasks in memory: bounded in number and bytes, the settled one that was written longest ago goes first.
 
-import sys
+A task that is settled is kept as JSON: a tenth of the memory that its objects take, in one piece, so that the
+garbage collector has nothing to walk through and its size is known.
+"""
+
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-from pydantic import BaseModel
+from dataclasses import dataclass
 
 from a2a.requests import TaskPushNotificationConfig
-from a2a.stores.base import MessageKey, Position, StoredTask, TaskPage, TaskQuery, status_us
+from a2a.stores.base import MessageKey, Position, StoredTask, TaskPage, TaskQuery, microseconds, status_us
+from a2a.types import Task
 
-# Rounded up from CPython's: a model with its fields; a value within data, or a key, beside its own text.
-MODEL_BYTES = 1_000
-VALUE_BYTES = 64
-
-
-def kept_bytes(value: object) -> int:
-    """About the memory that a model takes, with all that hangs on it; rather too much than too little."""
-    match value:
-        case str() | bytes():
-            return sys.getsizeof(value)
-        case BaseModel():
-            fields = vars(value).values()
-            return MODEL_BYTES + sum(kept_bytes(field) for field in fields if field is not None)
-        case [BaseModel(), *_]:
-            return sum(map(kept_bytes, value))
-        case _:
-            # Walking large data would hold up the process; printing it is quick.
-            text = str(value)
-            return sys.getsizeof(text) + VALUE_BYTES * sum(map(text.count, ",:[{"))
+# Beside its JSON: what finds it by id, by message and by time.
+TASK_BYTES = 1_000
 
 
 @dataclass(slots=True)
@@ -38,11 +23,51 @@ class _Push:
     is_notified: bool
 
 
-@dataclass(slots=True)
 class _Kept:
-    stored: StoredTask
-    made_by: list[MessageKey]
-    pushes: dict[str, _Push] = field(default_factory=dict)
+    """A task, as an object while it runs."""
+
+    __slots__ = (
+        "_body",
+        "_running",
+        "context_id",
+        "made_by",
+        "owner",
+        "place",
+        "pushes",
+        "skill_id",
+        "state",
+        "version",
+    )
+
+    def __init__(self, stored: StoredTask, made_by: MessageKey) -> None:
+        self.owner = stored.owner
+        self.made_by: tuple[MessageKey, ...] = (made_by,)
+        self.pushes: dict[str, _Push] | None = None
+        self.replace(stored)
+
+    def replace(self, stored: StoredTask) -> None:
+        task = stored.task
+        self.version = stored.version
+        self.skill_id = stored.skill_id
+        self.context_id = task.context_id
+        self.state = task.status.state
+        self.place = Position(status_us(task), task.id)
+        self._running = None if self.is_settled else stored
+        self._body = stored.to_body() if self.is_settled else b""
+
+    @property
+    def is_settled(self) -> bool:
+        return self.state.is_terminal or self.state.is_interrupted
+
+    @property
+    def weight(self) -> int:
+        return TASK_BYTES + len(self._body)
+
+    def stored(self) -> StoredTask:
+        if self._running is not None:
+            return self._running
+        task = Task.model_validate_json(self._body)
+        return StoredTask(task, self.owner, self.version, self.skill_id, self._body)
 
 
 class MemoryTaskStore:
@@ -70,34 +95,35 @@ class MemoryTaskStore:
         if known is not None:
             return known
         task_id = stored.task.id
-        self._kept[task_id] = _Kept(stored, [made_by])
+        self._kept[task_id] = kept = _Kept(stored, made_by)
         self._by_message[made_by] = task_id
-        insort(self._places.setdefault(stored.owner, []), _position(stored))
-        self._weigh(stored)
+        insort(self._places.setdefault(stored.owner, []), kept.place)
+        self._weigh(kept)
         return stored
 
     async def get(self, task_id: str, owner: str) -> StoredTask | None:
         kept = self._kept.get(task_id)
-        return kept.stored if kept is not None and kept.stored.owner == owner else None
+        return kept.stored() if kept is not None and kept.owner == owner else None
 
     async def made_by(self, key: MessageKey) -> StoredTask | None:
         task_id = self._by_message.get(key)
-        return self._kept[task_id].stored if task_id is not None else None
+        return self._kept[task_id].stored() if task_id is not None else None
 
     async def save(
         self, stored: StoredTask, *, expected_version: int, continued_by: MessageKey | None = None
     ) -> bool:
         task_id = stored.task.id
         kept = self._kept.get(task_id)
-        if kept is None or kept.stored.version != expected_version:
+        if kept is None or kept.version != expected_version:
             return False
-        self._displace(kept.stored)
-        insort(self._places.setdefault(stored.owner, []), _position(stored))
-        kept.stored = stored
+        places = self._places[kept.owner]
+        del places[bisect_left(places, kept.place)]
+        kept.replace(stored)
+        insort(places, kept.place)
         if continued_by is not None and continued_by not in self._by_message:
-            kept.made_by.append(continued_by)
+            kept.made_by += (continued_by,)
             self._by_message[continued_by] = task_id
-        self._weigh(stored)
+        self._weigh(kept)
         return True
 
     async def forget(self, task_id: str) -> None:
@@ -110,64 +136,62 @@ class MemoryTaskStore:
         end = len(fitting) if query.after is None else bisect_left(fitting, query.after)
         begin = max(0, end - query.page_size)
         page = fitting[begin:end][::-1]
-        tasks = [self._kept[place.task_id].stored.task for place in page]
+        tasks = [self._kept[place.task_id].stored().task for place in page]
         return TaskPage(tasks, len(fitting), page[-1] if begin > 0 else None)
 
     async def unfinished(self) -> Sequence[StoredTask]:
-        return [kept.stored for kept in self._kept.values() if not _is_settled(kept.stored)]
+        return [kept.stored() for kept in self._kept.values() if not kept.is_settled]
 
     async def put_push_config(
         self, task_id: str, config: TaskPushNotificationConfig, *, is_notified: bool
     ) -> None:
         assert config.id is not None
-        if task_id in self._kept:
-            self._kept[task_id].pushes[config.id] = _Push(config, is_notified)
+        kept = self._kept.get(task_id)
+        if kept is not None:
+            kept.pushes = {**(kept.pushes or {}), config.id: _Push(config, is_notified)}
 
     async def push_configs(self, task_id: str) -> Sequence[TaskPushNotificationConfig]:
-        kept = self._kept.get(task_id)
-        return [push.config for _, push in sorted(kept.pushes.items())] if kept is not None else []
+        return [push.config for push in self._pushes(task_id)]
 
     async def delete_push_config(self, task_id: str, config_id: str) -> None:
-        if task_id in self._kept:
-            self._kept[task_id].pushes.pop(config_id, None)
+        kept = self._kept.get(task_id)
+        if kept is not None and kept.pushes is not None:
+            kept.pushes.pop(config_id, None)
 
     async def mark_notified(self, task_id: str, config_id: str) -> None:
         kept = self._kept.get(task_id)
-        if kept is not None and config_id in kept.pushes:
+        if kept is not None and kept.pushes is not None and config_id in kept.pushes:
             kept.pushes[config_id].is_notified = True
 
     async def unnotified(self) -> Sequence[tuple[StoredTask, TaskPushNotificationConfig]]:
         return [
-            (kept.stored, push.config)
-            for kept in self._kept.values()
-            if kept.stored.task.status.state.is_terminal
-            for _, push in sorted(kept.pushes.items())
+            (kept.stored(), push.config)
+            for task_id, kept in self._kept.items()
+            if kept.state.is_terminal
+            for push in self._pushes(task_id)
             if not push.is_notified
         ]
 
+    def _pushes(self, task_id: str) -> Sequence[_Push]:
+        kept = self._kept.get(task_id)
+        return [push for _, push in sorted((kept.pushes or {}).items())] if kept is not None else []
+
     def _fits(self, place: Position, query: TaskQuery) -> bool:
-        task = self._kept[place.task_id].stored.task
-        if query.context_id is not None and task.context_id != query.context_id:
+        kept = self._kept[place.task_id]
+        if query.context_id is not None and kept.context_id != query.context_id:
             return False
-        if query.state is not None and task.status.state is not query.state:
+        if query.state is not None and kept.state is not query.state:
             return False
-        changed_at = task.status.timestamp
-        return query.since is None or (changed_at is not None and changed_at >= query.since)
+        return query.since is None or kept.place.status_us >= microseconds(query.since)
 
-    def _displace(self, stored: StoredTask) -> None:
-        places = self._places[stored.owner]
-        del places[bisect_left(places, _position(stored))]
-        if not places:
-            del self._places[stored.owner]
-
-    def _weigh(self, stored: StoredTask) -> None:
+    def _weigh(self, kept: _Kept) -> None:
         """Count the task where it is settled, and forget the oldest ones beyond the bounds."""
-        task_id = stored.task.id
+        task_id = kept.place.task_id
         self._settled_bytes -= self._settled.pop(task_id, 0)
-        if not _is_settled(stored):
+        if not kept.is_settled:
             return
-        self._settled[task_id] = size = kept_bytes(stored.task)
-        self._settled_bytes += size
+        self._settled[task_id] = kept.weight
+        self._settled_bytes += kept.weight
         while len(self._settled) > self._max_tasks or (
             self._settled_bytes > self._max_bytes and len(self._settled) > 1
         ):
@@ -178,15 +202,9 @@ class MemoryTaskStore:
         if kept is None:
             return
         self._settled_bytes -= self._settled.pop(task_id, 0)
-        self._displace(kept.stored)
+        places = self._places[kept.owner]
+        del places[bisect_left(places, kept.place)]
+        if not places:
+            del self._places[kept.owner]
         for key in kept.made_by:
             del self._by_message[key]
-
-
-def _position(stored: StoredTask) -> Position:
-    return Position(status_us(stored.task), stored.task.id)
-
-
-def _is_settled(stored: StoredTask) -> bool:
-    state = stored.task.status.state
-    return state.is_terminal or state.is_interrupted

@@ -267,7 +267,7 @@ def _task_values(stored: StoredTask) -> dict[str, Any]:
         "status_us": status_us(task),
         "version": stored.version,
         "skill_id": exact_bytes(stored.skill_id) if stored.skill_id is not None else None,
-        "body": task.model_dump_json(exclude_none=True).encode(),
+        "body": stored.to_body(),
     }
 
 

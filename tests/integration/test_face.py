@@ -10,8 +10,6 @@ import pytest
 from a2a import Agent, InputRequired, Message, Part, Request
 from a2a.database import Database
 from a2a.requests import CancelTaskRequest, SendMessageConfiguration, SendMessageRequest
-from a2a.server.handler import RequestHandler
-from a2a.stores.memory import MemoryTaskStore
 from a2a.types import Task, TaskState
 from coordinator.api.services import Services
 from coordinator.clock import utc_now
@@ -19,6 +17,7 @@ from coordinator.executor.events import Wakeups
 from coordinator.executor.intake import Intake, NewTask
 from coordinator.face import Face
 from tests.support.coordinator import Coordinator, running_coordinator, settings_for
+from tests.support.local_client import LocalClient
 from tests.support.scripted_agent import Rpc
 from tests.support.waiting import Gate, eventually
 
@@ -146,7 +145,7 @@ async def test_a_cancellation_while_the_task_is_being_made_reaches_it(
         settings=settings_for(database_url), now=utc_now,
     )  # fmt: skip
     face.is_closing = is_closing
-    handler = RequestHandler(face.agent.skills, MemoryTaskStore(), max_running=1)
+    handler = LocalClient(face.agent.skills, max_running=1)
     request = SendMessageRequest(
         message=Message.from_user(Part.from_text("echo")),
         configuration=SendMessageConfiguration(return_immediately=True),

@@ -53,7 +53,12 @@ class ScriptedCoordinator:
 
     def app(self, url: str) -> FastAPI:
         agent = Agent(name="Coordinator", description="Takes notes.", version="1.0.0", url=url)
-        agent.skill(id="membership", description="Registration", tags=["registration"])(self.take)
+        agent.skill(
+            id="membership",
+            description="Registration",
+            tags=["registration"],
+            input_modes=["application/json"],
+        )(self.take)
         return agent.app(AgentSettings(coordinator_url=None, agent_url=None))
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from a2a.fold import TaskFold
 from a2a.guard import AddressPolicy
 from a2a.requests import AuthenticationInfo, TaskPushNotificationConfig
 from a2a.server.live import Event, LiveTask, status_now
-from a2a.server.push import MAX_MERGED_BYTES, PushSender, check_push_config, merged
+from a2a.server.push import MAX_DRAINED_BYTES, MAX_MERGED_BYTES, PushSender, check_push_config, merged
 from a2a.skill import Reply
 from a2a.stores.base import StoredTask
 from a2a.types import (
@@ -39,8 +40,16 @@ Answer = int | tuple[int, dict[str, str]] | Exception
 
 
 class Said(httpx.AsyncByteStream):
+    """A body, and how much of it was read."""
+
+    def __init__(self, chunks: Iterable[bytes] = (b"said",)) -> None:
+        self.read = 0
+        self._chunks = chunks
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield b"said"
+        for chunk in self._chunks:
+            self.read += len(chunk)
+            yield chunk
 
 
 class Receivers:
@@ -53,6 +62,7 @@ class Receivers:
         self.running = 0
         self.most_running = 0
         self._answers = list(answers) or [200]
+        self.body = Said()
         self._asked = 0
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -69,7 +79,7 @@ class Receivers:
         if isinstance(answer, Exception):
             raise answer
         status, headers = answer if isinstance(answer, tuple) else (answer, {})
-        return httpx.Response(status, headers=headers, stream=Said())
+        return httpx.Response(status, headers=headers, stream=self.body)
 
     def told(self, host: str = "hook.example") -> list[str]:
         return [describe(request) for request in self.requests if request.url.host == host]
@@ -383,6 +393,40 @@ async def test_what_cannot_be_noted_harms_nobody_else() -> None:
     assert [entry["event"] for entry in logs] == ["push.crashed"]
 
 
+async def test_what_nobody_foresaw_leaves_nothing_behind() -> None:
+    told = Told()
+    sender = new_sender(Receivers(RuntimeError("unforeseen")))
+    with capture_logs() as logs:
+        live = in_progress(sender, config_of(), told)
+        await eventually(lambda: not sender.is_following("t", "c"))
+
+    assert (live.followers, told.times) == (0, 0)
+    assert [entry["event"] for entry in logs] == ["push.crashed"]
+
+
+async def test_a_configuration_that_cannot_be_sent_to_is_given_up() -> None:
+    """One that was kept before the rules were as they are."""
+    receivers, told = Receivers(), Told()
+    sender = new_sender(receivers)
+    ended = new_live().snapshot(TaskStatus(state=TaskState.FAILED))
+    sender.notify_end("t", config_of(token="€"), ended, told)  # noqa: S106 no password
+    await all_told(sender)
+
+    assert (receivers.requests, told.times) == ([], 1)
+
+
+async def test_of_an_answer_no_more_is_read_than_is_needed_to_use_the_connection_again() -> None:
+    receivers, told = Receivers(), Told()
+    receivers.body = Said(b"x" * 1_000 for _ in range(1_000_000))
+    sender = new_sender(receivers)
+    ended = new_live().snapshot(TaskStatus(state=TaskState.FAILED))
+    sender.notify_end("t", config_of(), ended, told)
+    await all_told(sender)
+
+    assert told.times == 1
+    assert receivers.body.read <= MAX_DRAINED_BYTES + 1_000
+
+
 async def test_a_turn_whose_end_was_read_leaves_the_way_to_the_next() -> None:
     receivers = Receivers()
     receivers.gates["hook.example"] = gate = Gate()
@@ -594,6 +638,15 @@ async def test_the_log_knows_the_host_and_no_secrets() -> None:
 
 # What is merged.
 
+
+def event_of(**response: Any) -> Event:
+    return Event(partial(StreamResponse, **response))
+
+
+def encoded(event: Event) -> str:
+    return event.response.model_dump_json()
+
+
 PART = st.one_of(
     st.builds(Part.from_text, st.text(max_size=3), st.sampled_from([None, "text/plain", "text/markdown"])),
     st.builds(Part.from_text, st.text(max_size=3), filename=st.just("file.txt")),
@@ -614,13 +667,12 @@ CHUNK = st.builds(
     st.sampled_from([True, True, True, False, None]),
     st.sampled_from([None, None, None, True]),
 )
-EVENTS = st.lists(CHUNK.map(lambda update: Event(StreamResponse(artifact_update=update))), max_size=20)
+EVENTS = st.lists(CHUNK.map(lambda update: event_of(artifact_update=update)), max_size=20)
 
 
 def folded(events: list[Event], before: list[Event]) -> dict[str, Any]:
     fold = TaskFold(Task(id="t", status=TaskStatus(state=TaskState.WORKING)))
     for event in [*before, *events]:
-        assert event.response is not None
         assert event.response.artifact_update is not None
         fold.apply_artifact(event.response.artifact_update)
     return fold.task.to_json()
@@ -636,21 +688,21 @@ def test_merged_events_fold_to_the_same_task(before: list[Event], events: list[E
 
 @given(events=EVENTS)
 def test_merging_changes_no_event(events: list[Event]) -> None:
-    before = [event.json for event in [Event(event.response) for event in events]]
+    before = [encoded(event) for event in events]
     list(merged(events))
 
-    assert [Event(event.response).json for event in events] == before
+    assert [encoded(event) for event in events] == before
 
 
 def chunk(text: str, *, append: bool = True, **more: Any) -> Event:
     artifact = Artifact(artifact_id=more.pop("of", "a"), parts=[Part.from_text(text)])
     update = TaskArtifactUpdateEvent(task_id="t", context_id="c", artifact=artifact, append=append, **more)
-    return Event(StreamResponse(artifact_update=update))
+    return event_of(artifact_update=update)
 
 
 def texts(events: list[Event]) -> list[str]:
     """Of the merged events."""
-    updates = [event.response.artifact_update for event in merged(events) if event.response is not None]
+    updates = [event.response.artifact_update for event in merged(events)]
     return ["".join(part.text or "" for part in update.artifact.parts) for update in updates if update]
 
 
@@ -664,9 +716,13 @@ def test_a_replacement_begins_anew() -> None:
 
 def test_a_status_comes_where_it_came() -> None:
     live = new_live()
-    status = Event(StreamResponse(task=live.snapshot()))
+    status = event_of(task=live.snapshot())
 
     assert [event is status for event in merged([chunk("1"), status, chunk("2")])] == [False, True, False]
+
+
+def test_nothing_is_added_to_a_last_chunk() -> None:
+    assert texts([chunk("1", last_chunk=True), chunk("2")]) == ["1", "2"]
 
 
 def test_the_last_chunk_stays_the_last() -> None:
