@@ -11,7 +11,7 @@ import httpx
 import structlog
 from pydantic import Field, ValidationError
 
-from a2a.client import A2AClient, fetch_card, json_rpc_url
+from a2a.client import ONE_TRY, A2AClient, fetch_card, json_rpc_url
 from a2a.errors import A2AError, CardRefused
 from a2a.requests import SendMessageRequest
 from a2a.types import Json, Message, Part, Task, TaskState, WireModel
@@ -92,7 +92,7 @@ class Registrar:
         url = json_rpc_url(card)
         if url is None:
             raise CardRefused(self._coordinator_url, "the coordinator's card has no JSON-RPC 1.0 URL")
-        self._client = A2AClient(self._http, url)
+        self._client = A2AClient(self._http, url, retries=ONE_TRY)
         answer = await self._ask({"operation": "register", "agentCardUrl": self._card_url})
         registered = Registered.model_validate(answer)
         self._agent_id = registered.agent_id

@@ -28,7 +28,11 @@ class Agent(TenantMixin, Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     card_url: Mapped[str]
+    # The interface that is called: one of the card's.
     url: Mapped[str]
+    protocol_binding: Mapped[str] = mapped_column(server_default="JSONRPC")
+    protocol_version: Mapped[str] = mapped_column(server_default="1.0")
+    interface_tenant: Mapped[str | None]
     name: Mapped[str]
     description: Mapped[str]
     version: Mapped[str]

@@ -8,6 +8,7 @@ from typing import Literal
 
 import httpx
 
+from a2a.card_types import AgentInterface
 from a2a.client import A2AClient, Retries
 from a2a.errors import (
     A2AError,
@@ -53,22 +54,30 @@ class Dispatcher:
         self._http = http
 
     async def send(
-        self, url: str, message: Message, *, streaming: bool, timeout_s: float, watcher: Watcher
+        self,
+        interface: AgentInterface,
+        message: Message,
+        *,
+        streaming: bool,
+        timeout_s: float,
+        watcher: Watcher,
     ) -> Outcome:
         """Send the message and follow what it starts until it ends or asks; at most `timeout_s` seconds."""
-        attempt = _Attempt(A2AClient(self._http, url, retries=RETRIES), watcher)
+        attempt = _Attempt(A2AClient(self._http, interface, retries=RETRIES), watcher)
         return await attempt.bounded(
             attempt.send(message, streaming=streaming, timeout_s=timeout_s), timeout_s
         )
 
-    async def follow(self, url: str, remote_task_id: str, *, timeout_s: float, watcher: Watcher) -> Outcome:
+    async def follow(
+        self, interface: AgentInterface, remote_task_id: str, *, timeout_s: float, watcher: Watcher
+    ) -> Outcome:
         """Take up a remote task that an earlier process had started."""
-        attempt = _Attempt(A2AClient(self._http, url, retries=RETRIES), watcher)
+        attempt = _Attempt(A2AClient(self._http, interface, retries=RETRIES), watcher)
         return await attempt.bounded(attempt.poll(remote_task_id), timeout_s)
 
-    async def cancel(self, url: str, remote_task_id: str) -> CancelAnswer:
+    async def cancel(self, interface: AgentInterface, remote_task_id: str) -> CancelAnswer:
         """Ask the agent to cancel; what it said."""
-        client = A2AClient(self._http, url, retries=RETRIES)
+        client = A2AClient(self._http, interface, retries=RETRIES)
         try:
             task = await client.cancel_task(CancelTaskRequest(id=remote_task_id), timeout_s=CANCEL_TIMEOUT_S)
         except TaskNotCancelable:

@@ -86,7 +86,9 @@ class StepRunner:
         answer = None
         if step.remote_task_id is not None and step.status is not StepStatus.PENDING:
             route = await self._route_of(step)
-            answer = await self._dispatcher.cancel(route.url, step.remote_task_id) if route else "unknown"
+            answer = (
+                await self._dispatcher.cancel(route.interface, step.remote_task_id) if route else "unknown"
+            )
         step.status = StepStatus.CANCELED if problem is None else StepStatus.FAILED
         step.error = problem
         data: dict[str, Json] = {"step_number": step.number, "remote_task": answer}
@@ -159,7 +161,7 @@ class StepRunner:
     async def _follow(self, lease: Lease, task: TaskState, step: StepState, route: Route) -> Outcome:
         assert step.remote_task_id is not None
         return await self._dispatcher.follow(
-            route.url,
+            route.interface,
             step.remote_task_id,
             timeout_s=self._time_left_s(task),
             watcher=self._watcher(lease, step),
@@ -221,7 +223,7 @@ class StepRunner:
         self, lease: Lease, task: TaskState, step: StepState, route: Route, message: Message
     ) -> Outcome:
         return await self._dispatcher.send(
-            route.url,
+            route.interface,
             message,
             streaming=route.streaming,
             timeout_s=self._time_left_s(task),

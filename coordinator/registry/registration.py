@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 import httpx
 from sqlalchemy import Connection
 
-from a2a.card_types import WELL_KNOWN_PATH, AgentCard
-from a2a.client import fetch_card, json_rpc_url
+from a2a.card_types import WELL_KNOWN_PATH, AgentCard, AgentInterface
+from a2a.client import choose_interface, fetch_card
 from a2a.database import Database
-from a2a.errors import AddressRefused, TransportError
+from a2a.errors import AddressRefused, CardRefused, TransportError
 from coordinator.clock import Now
 from coordinator.health.record import record
 from coordinator.registry.errors import CardRejected
@@ -43,8 +43,8 @@ async def register(
         raise CardRejected(card_url, REFUSED_ADDRESS) from exc
     except TransportError as exc:
         raise CardRejected(card_url, f"{exc.detail}.") from exc
-    interface_url = _usable_interface(card_url, card)
-    if is_same_server(interface_url, own_url):
+    interface = _usable_interface(card_url, card)
+    if is_same_server(interface.url, own_url):
         raise CardRejected(card_url, ITSELF)
 
     def change(connection: Connection) -> str:
@@ -53,7 +53,7 @@ async def register(
             raise CardRejected(
                 card_url, "an operator removed this agent; add it again with POST /api/agents."
             )
-        agent_id = save_agent(connection, card_url, interface_url, card, at)
+        agent_id = save_agent(connection, card_url, interface, card, at)
         record(connection, agent_id, Evidence.REGISTRATION, ok=True, detail="registered", now=at)
         return agent_id
 
@@ -78,11 +78,12 @@ def _card_url(url: str) -> str:
     return origin + (parts.path if parts.path.endswith(".json") else parts.path.rstrip("/") + WELL_KNOWN_PATH)
 
 
-def _usable_interface(card_url: str, card: AgentCard) -> str:
-    url = json_rpc_url(card)
-    if url is None:
-        found = ", ".join(f"{i.protocol_binding} {i.protocol_version}" for i in card.supported_interfaces)
-        raise CardRejected(card_url, f"its card has no JSONRPC interface of version 1.0, only {found}.")
+def _usable_interface(card_url: str, card: AgentCard) -> AgentInterface:
+    try:
+        interface = choose_interface(card)
+    except CardRefused as exc:
+        raise CardRejected(card_url, f"{exc.detail}.") from exc
+    url = interface.url
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -97,4 +98,4 @@ def _usable_interface(card_url: str, card: AgentCard) -> str:
         )
     if not card.skills:
         raise CardRejected(card_url, "its card lists no skills, so no step could go to it.")
-    return url
+    return interface

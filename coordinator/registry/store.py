@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
-from a2a.card_types import AgentCard
+from a2a.card_types import AgentCard, AgentInterface
 from a2a.types import Json
 from coordinator.registry.errors import AgentNotFound
 from coordinator.registry.offers import SkillOffer
@@ -23,7 +23,7 @@ class Route:
 
     agent_id: str
     name: str
-    url: str
+    interface: AgentInterface
     streaming: bool
     health: HealthState
     health_reason: str
@@ -32,10 +32,15 @@ class Route:
     input_modes: tuple[str, ...]
 
 
-def save_agent(connection: Connection, card_url: str, url: str, card: AgentCard, now: datetime) -> str:
+def save_agent(
+    connection: Connection, card_url: str, interface: AgentInterface, card: AgentCard, now: datetime
+) -> str:
     """Insert the agent, or bring the one with this card URL up to date; its id."""
     values: dict[str, Json] = {
-        "url": url,
+        "url": interface.url,
+        "protocol_binding": interface.protocol_binding,
+        "protocol_version": interface.protocol_version,
+        "interface_tenant": interface.tenant,
         "name": card.name,
         "description": card.description,
         "version": card.version,
@@ -175,7 +180,12 @@ def list_routes(connection: Connection, skill_id: str) -> list[Route]:
         Route(
             agent_id=row.id,
             name=row.name,
-            url=row.url,
+            interface=AgentInterface(
+                url=row.url,
+                protocol_binding=row.protocol_binding,
+                protocol_version=row.protocol_version,
+                tenant=row.interface_tenant,
+            ),
             streaming=row.streaming,
             health=HealthState(row.health),
             health_reason=row.health_reason,

@@ -213,10 +213,10 @@ async def test_citations_are_no_table(served: Served) -> None:
     [
         (Part.from_bytes(b"", "text/csv", filename="none.csv"), "it is empty"),
         (
-            Part.from_bytes(b"PK\x03\x04", "application/zip", filename="b.xlsx"),
+            Part(raw=b"PK\x03\x04", filename="b.xlsx"),
             "b.xlsx is an Excel file; save it as CSV and attach that.",
         ),
-        (Part.from_bytes(b"%PDF-1.4", "application/pdf", filename="b.pdf"), "b.pdf is a PDF document"),
+        (Part(raw=b"%PDF-1.4", filename="b.pdf"), "b.pdf is a PDF document"),
         (Part.from_bytes(b"a\n" * 150_000, "text/csv", filename="big.csv"), "it is over"),
         (Part(url="http://127.0.0.1/x.csv", filename="x.csv"), "links are not followed"),
     ],
@@ -339,7 +339,7 @@ async def test_an_attached_pdf_is_summarised(served: Served) -> None:
 
 
 async def test_a_file_that_is_no_table_is_named_once(served: Served) -> None:
-    part = Part.from_bytes(b"PK\x03\x04", "application/octet-stream", filename="report.xlsx")
+    part = Part(raw=b"PK\x03\x04", filename="report.xlsx")
     _, said, _ = await served.ask("Analyse it", part)
     assert said == (
         "There is no table to analyse. report.xlsx is an Excel file; save it as CSV and attach that."

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from a2a.card_types import AgentInterface
 from coordinator.registry.choice import NobodyFits, choose
 from coordinator.registry.store import Route
 from models.states import HealthState
@@ -9,8 +10,9 @@ from models.states import HealthState
 
 def route(name: str, health: HealthState = HealthState.UP, running: int = 0) -> Route:
     since = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+    interface = AgentInterface(url="http://x", protocol_binding="JSONRPC", protocol_version="1.0")
     return Route(
-        f"agent_{name}", name, "http://x", True, health, "probe failed", since, running, ("text/plain",)
+        f"agent_{name}", name, interface, True, health, "probe failed", since, running, ("text/plain",)
     )
 
 
