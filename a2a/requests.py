@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from a2a.types import Message, Metadata, Task, TaskState, Timestamp, WireModel
 
@@ -11,6 +11,8 @@ MAX_PAGE_SIZE = 100
 
 Id = Annotated[str, Field(min_length=1, max_length=1_000)]
 HistoryLength = Annotated[int, Field(ge=0)]
+# null is how ProtoJSON may say that a field is not set.
+Flag = Annotated[bool, BeforeValidator(lambda value: False if value is None else value)]
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)]
 
 
@@ -45,7 +47,7 @@ class SendMessageConfiguration(WireModel):
     accepted_output_modes: list[str] | None = None
     task_push_notification_config: TaskPushNotificationConfig | None = None
     history_length: HistoryLength | None = None
-    return_immediately: bool = False
+    return_immediately: Flag = False
 
 
 class SendMessageRequest(TenantRequest):

@@ -13,6 +13,7 @@ class Request:
     """One turn of a task, as a skill sees it.
 
     `history` holds the earlier messages of the same task, oldest first; it is empty on the first turn.
+    `accepted_output_modes` are the media types that the caller would like; empty where it said nothing.
     """
 
     message: Message
@@ -20,6 +21,7 @@ class Request:
     context_id: str
     skill_id: str
     history: tuple[Message, ...] = ()
+    accepted_output_modes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

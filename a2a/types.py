@@ -160,8 +160,8 @@ class Part(WireModel):
 
     @model_validator(mode="after")
     def _exactly_one_content(self) -> Self:
-        contents = (self.text, self.raw, self.url, self.data)
-        if sum(value is not None for value in contents) != 1:
+        is_text, is_raw, is_url = self.text is not None, self.raw is not None, self.url is not None
+        if is_text + is_raw + is_url + (self.data is not None) != 1:
             raise ValueError("a part has exactly one of text, raw, url and data, and it is not null")
         return self
 

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 
 import httpx
 
+from a2a.addresses import Address, AddressPolicy
 from a2a.errors import ResponseTooLarge
-from a2a.guard.addresses import Address, AddressPolicy
 
 __all__ = ["Address", "AddressPolicy", "guarded_client", "read_capped"]
 

@@ -25,7 +25,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from a2a.guard.addresses import AddressPolicy
+from a2a.addresses import AddressPolicy
 
 MAX_IDLE_CONNECTIONS = 50
 KEEP_IDLE_S = 30.0

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import httpcore
 import httpx
 
+from a2a.addresses import Address, AddressPolicy
 from a2a.errors import AddressRefused
-from a2a.guard.addresses import Address, AddressPolicy
 
 SocketOption: TypeAlias = (
     tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]

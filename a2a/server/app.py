@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
+from a2a.addresses import AddressPolicy
 from a2a.background import background_loop, every
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
-from a2a.guard.addresses import AddressPolicy
 from a2a.logs import configure_logging
 from a2a.server.docs import agent_description, with_protocol
 from a2a.server.gate import Gate

@@ -41,7 +41,7 @@ from a2a.server.security import Authenticator
 from a2a.server.turns import Turns, lost_task, tell_canceled
 from a2a.skill import Skill
 from a2a.stores.base import StoredTask, TaskQuery, TaskStore
-from a2a.types import Message, Task
+from a2a.types import PROTOCOL_VERSION, Message, Task
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +77,7 @@ class RequestHandler:
         self._streams = 0
         self._pushes = pushes
         self._extended_card = extended_card
+        self._authenticator = authenticator
         self._inbox = Inbox(skills, store, self._turns, pushes, authenticator)
 
     @property
@@ -127,14 +128,27 @@ class RequestHandler:
         return live.snapshot().with_history(length)
 
     async def stream_message(self, request: SendMessageRequest, call: CallContext) -> Follower:
-        """The task first, then its events until the turn ends (3.1.2); or a skill's reply alone."""
+        """The task first, then its events until it ends or asks for input (3.1.2); or a skill's reply alone.
+        A stream of 1.0 stays open while somebody has to authorise something (7.6.1)."""
         self._check_streams()
+        follow = partial(self._follow, outlives_auth=call.version == PROTOCOL_VERSION)
         followers: list[Follower] = []
-        # It follows before the skill runs: what a quick one does would else be over already.
-        live = await self._inbox.accept(
-            request, self._push_config(request), call, lambda live: followers.append(self._follow(live))
-        )
-        return followers[0] if followers else self._follow(live)
+        has_left = False
+
+        def attach(live: LiveTask) -> None:
+            if not has_left:
+                followers.append(follow(live))
+
+        try:
+            # It follows before the skill runs: what a quick one does would else be over already.
+            live = await self._inbox.accept(request, self._push_config(request), call, attach)
+        except BaseException:
+            # The turn may begin all the same, and must not wait for a caller who has left.
+            has_left = True
+            for follower in followers:
+                follower.close()
+            raise
+        return followers[0] if followers else follow(live)
 
     async def subscribe(self, request: SubscribeToTaskRequest, call: CallContext) -> Follower:
         """The task as it is, then its events until it ends, over as many turns as it takes (3.1.6)."""
@@ -193,12 +207,17 @@ class RequestHandler:
         if not request.task_id:
             raise InvalidParams(violations=[FieldViolation("taskId", "say which task")])
         task = await self._turns.look_up(request.task_id, owner)
-        config = pushes.checked(request)
-        await pushes.keep(task.id, config, has_ended=task.status.state.is_terminal)
+        config = pushes.checked(request).model_copy(update={"task_id": task.id})
+        had_ended = task.status.state.is_terminal
+        await pushes.keep(task.id, config, has_ended=had_ended)
         live = self._turns.find(task.id, owner)
-        if live is not None:
-            await pushes.follow(live)
-        return config.model_copy(update={"task_id": task.id})
+        if live is not None and not live.is_settled:
+            await pushes.follow(live, self._turns.release)
+            return config
+        task = await self._turns.look_up(task.id, owner)
+        if task.status.state.is_terminal and not had_ended:
+            await pushes.tell_end(task, config)  # it ended while the configuration was being kept
+        return config
 
     async def get_push_config(
         self, request: GetTaskPushNotificationConfigRequest, call: CallContext
@@ -224,9 +243,12 @@ class RequestHandler:
         await pushes.remove(request.task_id, request.id)
         return Empty()
 
-    async def extended_card(self, _request: GetExtendedAgentCardRequest, _call: CallContext) -> AgentCard:
+    async def extended_card(self, _request: GetExtendedAgentCardRequest, call: CallContext) -> AgentCard:
+        """For callers that are known, also where others may call as well (3.1.11)."""
         if self._extended_card is None:
             raise UnsupportedOperation("This agent has no extended card.")
+        if self._authenticator is not None:
+            self._authenticator.check_known(call.caller)
         return self._extended_card
 
     async def _push_configs(self, task_id: str, owner: str) -> list[TaskPushNotificationConfig]:
@@ -243,9 +265,15 @@ class RequestHandler:
         if self._streams >= self._max_streams:
             raise ResourceExhausted("The agent has too many open streams; poll with GetTask, or try later.")
 
-    def _follow(self, live: LiveTask, *, until_terminal: bool = False) -> Follower:
+    def _follow(
+        self, live: LiveTask, *, until_terminal: bool = False, outlives_auth: bool = False
+    ) -> Follower:
         self._streams += 1
-        return live.follow(until_terminal=until_terminal, on_close=partial(self._unfollow, live))
+        return live.follow(
+            until_terminal=until_terminal,
+            outlives_auth=outlives_auth,
+            on_close=partial(self._unfollow, live),
+        )
 
     def _unfollow(self, live: LiveTask) -> None:
         self._streams -= 1

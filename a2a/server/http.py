@@ -4,6 +4,7 @@ Straight on ASGI: a request's way through FastAPI's dependencies costs about as 
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from a2a.errors import PermissionDenied, ProtocolError, Unauthenticated
 from a2a.server.context import CallContext
 from a2a.server.live import Event, Follower
+from a2a.server.security import header_map, query_map
 
 JSON_TYPES = ("application/json", "application/a2a+json")
 # Proxies close a stream that says nothing; so does a client that cannot tell it from a dead one.
@@ -22,6 +24,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 SEND_TIMEOUT_S = 60.0
 MAX_QUERY_FIELDS = 100
 RETRY_AFTER_S = "1"
+CARD_MAX_AGE_S = 60
 
 Frame = Callable[[Event], bytes]
 
@@ -39,7 +42,7 @@ class Disconnected(Exception):
 
 
 class HttpRequest:
-    """One request. Header names are lower-case; of a field that comes twice the last one counts."""
+    """One request. Header names are lower-case; a field that comes twice is one list (RFC 9110, 5.3)."""
 
     __slots__ = ("_receive", "headers", "method", "query")
 
@@ -48,6 +51,8 @@ class HttpRequest:
         self.headers: dict[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        if len(self.headers) < len(scope["headers"]):
+            self.headers = header_map(scope["headers"])
         self.query = _query(scope["query_string"])
         self._receive = receive
 
@@ -106,17 +111,32 @@ def error_headers(error: ProtocolError) -> dict[str, str]:
     return {"retry-after": RETRY_AFTER_S} if error.is_retryable else {}
 
 
+def etag_of(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def cacheable(request: HttpRequest, answer: Answer, etag: str, cache_control: str) -> Answer:
+    """The answer with what caches need to know, or 304 where the client has it already (RFC 9110, 13.1.2)."""
+    headers = {**(answer.headers or {}), "etag": etag, "cache-control": cache_control}
+    known = request.headers.get("if-none-match", "")
+    if etag in known or known.strip() == "*":
+        return Answer(b"", 304, answer.media_type, headers)
+    return Answer(answer.body, answer.status, answer.media_type, headers)
+
+
 def extension_headers(call: CallContext) -> dict[str, str]:
     """Which extensions were activated."""
     return {"a2a-extensions": ", ".join(call.extensions)} if call.extensions else {}
 
 
 async def send_answer(send: Send, answer: Answer) -> None:
-    headers = [
-        (b"content-type", answer.media_type.encode("latin-1")),
-        (b"content-length", b"%d" % len(answer.body)),
-        *_encoded(answer.headers),
-    ]
+    headers = _encoded(answer.headers)
+    if answer.status != 304:  # the length would be that of the 200 (RFC 9110, 8.6)
+        headers = [
+            (b"content-type", answer.media_type.encode("latin-1")),
+            (b"content-length", b"%d" % len(answer.body)),
+            *headers,
+        ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
@@ -165,6 +185,8 @@ def _query(raw: bytes) -> dict[str, str]:
     if not raw:
         return {}
     try:
-        return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
+        return query_map(
+            parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+        )
     except ValueError:
         return {}

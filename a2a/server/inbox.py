@@ -22,7 +22,7 @@ from a2a.server.security import Authenticator, Caller
 from a2a.server.turns import Turns, Work
 from a2a.skill import Rejected, Request, Skill, best_skill
 from a2a.stores.base import MessageKey, StoredTask, TaskStore
-from a2a.types import Message, Task, TaskState, new_id
+from a2a.types import MAX_LISTED, Message, Task, TaskState, new_id
 
 MAX_CONTEXT_ID_CHARS = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -37,6 +37,7 @@ class Incoming:
     owner: str
     key: MessageKey
     push: TaskPushNotificationConfig | None
+    accepted_output_modes: tuple[str, ...]
 
 
 def nothing(_live: LiveTask) -> None:
@@ -72,7 +73,9 @@ class Inbox:
         does."""
         message, owner = request.message, call.owner(request)
         _check_context_id(message.context_id)
-        incoming = Incoming(message, call.caller, owner, _message_key(owner, message), push)
+        configuration = request.configuration
+        modes = tuple((configuration.accepted_output_modes if configuration else None) or ())
+        incoming = Incoming(message, call.caller, owner, _message_key(owner, message), push, modes)
         begin = self._continue if message.task_id else self._begin
         return await begin(incoming, attach)
 
@@ -93,16 +96,19 @@ class Inbox:
             attach(live)
 
         try:
-            await self._turns.start(live, _work(live, skill, incoming.message), begin)
+            await self._turns.start(live, _work(live, skill, incoming), begin)
         except _AlreadyMade as made:
-            return self._known(made.stored)
+            # A task that was answered without one is forgotten: this message is a new one then.
+            return await self._known(made.stored) or await self._begin(incoming, attach)
         return live
 
     async def _continue(self, incoming: Incoming, attach: Callable[[LiveTask], None]) -> LiveTask:
         message, key = incoming.message, incoming.key
         made = await self._store.made_by(key)
         if made is not None and made.task.id == message.task_id:
-            return self._known(made)
+            known = await self._known(made)
+            if known is not None:
+                return known
         # No await from here until the turn has begun: the state that is checked is the one that changes.
         live = await self._turns.load(message.task_id or "", incoming.owner)
         if live.turn_key == key:
@@ -124,12 +130,19 @@ class Inbox:
             await self._push(live, incoming.push)
             attach(live)
 
-        await self._turns.start(live, _work(live, skill, message), begin)
+        await self._turns.start(live, _work(live, skill, incoming), begin)
         return live
 
-    def _known(self, stored: StoredTask) -> LiveTask:
-        """A task that need not be made live: it runs already, or nothing more comes."""
-        return self._turns.find(stored.task.id, stored.owner) or LiveTask(stored)
+    async def _known(self, stored: StoredTask) -> LiveTask | None:
+        """A task that need not be made live: it runs already, or nothing more comes. None where it is gone."""
+        found: StoredTask | None = stored
+        live = self._turns.find(stored.task.id, stored.owner)
+        state = stored.task.status.state
+        if live is None and not (state.is_terminal or state.is_interrupted):
+            # Its turn has ended since it was read.
+            found = await self._store.get(stored.task.id, stored.owner)
+            live = self._turns.find(stored.task.id, stored.owner)
+        return live or (LiveTask(found) if found is not None else None)
 
     async def _push(self, live: LiveTask, config: TaskPushNotificationConfig | None) -> None:
         """Tell the receivers of the task how this turn goes, a new one among them."""
@@ -137,7 +150,7 @@ class Inbox:
             return
         if config is not None:
             await self._pushes.keep(live.id, config, has_ended=False)
-        await self._pushes.follow(live)
+        await self._pushes.follow(live, self._turns.release)
 
     def _admit(self, skill: Skill | Rejected, incoming: Incoming) -> None:
         """Raises ContentTypeNotSupported, Unauthenticated or PermissionDenied."""
@@ -163,11 +176,15 @@ class _AlreadyMade(Exception):
         super().__init__()
 
 
-def _work(live: LiveTask, skill: Skill | Rejected, message: Message) -> Work:
+def _work(live: LiveTask, skill: Skill | Rejected, incoming: Incoming) -> Work:
     if isinstance(skill, Rejected):
         return skill
     live.skill_id = skill.id
-    return skill, Request(message, live.id, live.context_id, skill.id, tuple(live.history[:-1]))
+    history = tuple(live.history[:-1])
+    request = Request(
+        incoming.message, live.id, live.context_id, skill.id, history, incoming.accepted_output_modes
+    )
+    return skill, request
 
 
 def _new_task(incoming: Incoming, skill: Skill | Rejected) -> StoredTask:
@@ -183,8 +200,12 @@ def _check_continues(live: LiveTask, message: Message) -> None:
         raise InvalidParams(violations=[FieldViolation("message.contextId", rule)])
     if live.state.is_terminal:
         raise UnsupportedOperation("The task has ended; send a new message without taskId.")
+    if live.is_ending:
+        raise UnsupportedOperation("The task is being canceled.")
     if not live.state.is_interrupted:
         raise UnsupportedOperation("The task is still working and has not asked for input.")
+    if len(live.history) + 2 > MAX_LISTED:
+        raise UnsupportedOperation("The task has had too many turns; send a new message without taskId.")
 
 
 def _check_context_id(context_id: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Self
 import pydantic_core
 from pydantic.main import IncEx
 
-from a2a.errors import InvalidAgentResponse
+from a2a.errors import InternalError, InvalidAgentResponse
 from a2a.fold import TaskFold
 from a2a.skill import Reply, SkillFailed
 from a2a.stores.base import MessageKey, StoredTask
@@ -54,7 +54,7 @@ class Event:
     read last and the task to the newest, so that nothing is kept that nobody will read. `make` gives what it
     says, and is called where somebody reads it: most events of most tasks have no reader."""
 
-    __slots__ = ("_json", "_make", "_response", "ends_task", "ends_turn", "next")
+    __slots__ = ("_json", "_make", "_response", "awaits_auth", "ends_task", "ends_turn", "next")
 
     def __init__(
         self, make: Callable[[], StreamResponse], *, json: bytes | None = None, state: TaskState | None = None
@@ -62,6 +62,7 @@ class Event:
         self.next: Event | None = None
         self.ends_task = state is not None and state.is_terminal
         self.ends_turn = self.ends_task or (state is not None and state.is_interrupted)
+        self.awaits_auth = state is TaskState.AUTH_REQUIRED
         self._make = make
         self._response: StreamResponse | None = None
         self._json = json
@@ -89,8 +90,8 @@ class LiveTask:
     at its own pace, so a slow one holds up nobody and none can miss an event (3.5.2).
 
     A task that ends in a `reply` was never one for its caller: it is the answer's way through here, until it
-    is announced. `version` is that of the store; `is_ending` is set once the end of the turn is being stored,
-    and `kept` is what was stored then.
+    is announced. `version` is that of the store; `is_beginning` and `is_ending` are set while the beginning
+    or the end of the turn is being stored, and `kept` is what was stored last at an end.
     """
 
     def __init__(self, stored: StoredTask) -> None:
@@ -104,6 +105,7 @@ class LiveTask:
         self.worker: asyncio.Task[None] | None = None
         self.reply: Message | None = None
         self.is_announced = False
+        self.is_beginning = False
         self.is_ending = False
         self.is_abandoned = False
         self.is_unsaved = False
@@ -144,8 +146,9 @@ class LiveTask:
         self.kept = None
         self._turn_events = self._turn_bytes = 0
         self.is_announced = True
-        self.is_ending = False
         self.set_status(status_now(TaskState.SUBMITTED))
+        # Who begins the turn keeps it: with the message that did, and once.
+        self.is_unsaved = False
 
     def announce(self) -> None:
         """The caller learns of the task from now on, so a later reply has to become its artifact."""
@@ -233,7 +236,15 @@ class LiveTask:
         return StreamResponse(artifact_update=event)
 
     async def settled(self) -> None:
+        """Until the turn has ended. Raises InternalError where it could not be begun."""
         while not self.is_settled:
+            if self.is_abandoned:
+                raise InternalError("The agent could not begin with this; send it again.")
+            await self._change()
+
+    async def begun(self) -> None:
+        """Until the beginning of the turn is kept, or it is known that it cannot be."""
+        while self.is_beginning and not self.is_abandoned:
             await self._change()
 
     async def announced(self) -> None:
@@ -242,11 +253,23 @@ class LiveTask:
             await self._change()
 
     def follow(
-        self, *, until_terminal: bool = False, with_task: bool = True, on_close: Callable[[], None] = _nothing
+        self,
+        *,
+        until_terminal: bool = False,
+        outlives_auth: bool = False,
+        with_task: bool = True,
+        on_close: Callable[[], None] = _nothing,
     ) -> "Follower":
-        """The task as it is at this call, if wanted, and every later event: until the turn ends, or the task
-        itself. `on_close` is called once, when the follower is closed."""
-        return Follower(self, until_terminal=until_terminal, with_task=with_task, on_close=on_close)
+        """The task as it is at this call, if wanted, and every later event: until the turn ends, otherwise
+        than in AUTH_REQUIRED with `outlives_auth`, or the task itself. `on_close` is called once, when the
+        follower is closed."""
+        return Follower(
+            self,
+            until_terminal=until_terminal,
+            outlives_auth=outlives_auth,
+            with_task=with_task,
+            on_close=on_close,
+        )
 
     def wake(self) -> None:
         self._wake()
@@ -280,11 +303,18 @@ class Follower:
     """One reader of a task's log; `batch` gives what there is. Close it when done."""
 
     def __init__(
-        self, live: LiveTask, *, until_terminal: bool, with_task: bool, on_close: Callable[[], None]
+        self,
+        live: LiveTask,
+        *,
+        until_terminal: bool,
+        outlives_auth: bool,
+        with_task: bool,
+        on_close: Callable[[], None],
     ) -> None:
         self._live = live
         self._on_close = on_close
         self._until_terminal = until_terminal
+        self._outlives_auth = outlives_auth
         self._entry = live._newest  # noqa: SLF001 the two are one mechanism
         first = live.snapshot() if with_task else None
         self._first = Event.of(StreamResponse(task=first)) if first is not None else None
@@ -322,7 +352,9 @@ class Follower:
             self._on_close()
 
     def _ends(self, event: Event) -> bool:
-        return event.ends_task if self._until_terminal else event.ends_turn
+        if self._until_terminal:
+            return event.ends_task
+        return event.ends_turn and not (self._outlives_auth and event.awaits_auth)
 
 
 def status_now(state: TaskState, message: Message | None = None) -> TaskStatus:

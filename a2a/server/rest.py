@@ -20,13 +20,16 @@ from a2a.errors import (
 from a2a.server.context import CallContext
 from a2a.server.gate import Gate
 from a2a.server.http import (
+    CARD_MAX_AGE_S,
     JSON_TYPES,
     Answer,
     BodyTooLarge,
     Disconnected,
     HttpRequest,
     Stream,
+    cacheable,
     error_headers,
+    etag_of,
     extension_headers,
 )
 from a2a.server.live import Event
@@ -120,7 +123,7 @@ class Rest:
                 return _wrong_method(target, media_type)
             body = await request.body(self._max_body_bytes)
             call = await self._gate.enter(request.headers, request.query)
-            return await self._operate(target, _params(request, target, body), call, media_type)
+            return await self._operate(request, target, _params(request, target, body), call)
         except BodyTooLarge as exc:
             refusal = InvalidRequest(f"The request is over {exc.max_bytes:,} bytes.")
             return Answer(error_body(refusal, 413), 413, media_type)
@@ -139,14 +142,18 @@ class Rest:
             return Answer(error_body(failure, 500), 500, media_type)
 
     async def _operate(
-        self, target: Target, params: Json, call: CallContext, media_type: str
+        self, request: HttpRequest, target: Target, params: Json, call: CallContext
     ) -> Answer | Stream:
         headers = extension_headers(call)
         if self._operations.is_streaming(target.operation):
             follower = await self._operations.stream(target.operation, params, call)
             return Stream(follower, _frame, headers)
         body = await self._operations.call_json(target.operation, params, call)
-        return Answer(body, 200, media_type, headers)
+        answer = Answer(body, 200, _answer_type(request), headers)
+        if target.operation != "GetExtendedAgentCard":
+            return answer
+        # For this caller alone (13.3).
+        return cacheable(request, answer, etag_of(body), f"private, max-age={CARD_MAX_AGE_S}")
 
 
 def _wrong_method(target: Target, media_type: str) -> Answer:

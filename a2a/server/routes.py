@@ -1,6 +1,5 @@
 """The protocol's paths as one route of a FastAPI app: the card, JSON-RPC and HTTP+JSON."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,13 +15,22 @@ from starlette.types import Receive, Scope, Send
 from a2a.card_types import WELL_KNOWN_PATH, AgentCard
 from a2a.server.docs import with_protocol
 from a2a.server.gate import Gate
-from a2a.server.http import Answer, Disconnected, HttpRequest, Stream, send_answer, send_stream
+from a2a.server.http import (
+    CARD_MAX_AGE_S,
+    Answer,
+    Disconnected,
+    HttpRequest,
+    Stream,
+    cacheable,
+    etag_of,
+    send_answer,
+    send_stream,
+)
 from a2a.server.jsonrpc import JsonRpc
 from a2a.server.operations import Operations
 from a2a.server.rest import Rest, Target, find_target
 
 _STATIC_PATH = "/static-offline-docs"
-CARD_MAX_AGE_S = 60
 _WELL_KNOWN = WELL_KNOWN_PATH.strip("/").split("/")
 # Where 0.2 clients look.
 _OLD_WELL_KNOWN = [".well-known", "agent.json"]
@@ -48,20 +56,24 @@ class ProtocolRoute(BaseRoute):
         self._base = [segment for segment in base_path.split("/") if segment]
         self._rpc = JsonRpc(operations, gate, max_body_bytes=max_body_bytes, serves_v03=serves_v03)
         self._rest = Rest(operations, gate, max_body_bytes=max_body_bytes)
-        self._card_body = _card_body(card, is_dual=serves_v03)
-        self._etag = f'"{hashlib.sha256(self._card_body).hexdigest()[:32]}"'
+        self._card_answer = Answer(_card_body(card, is_dual=serves_v03))
+        self._etag = etag_of(self._card_answer.body)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http":
-            return Match.NONE, {}
-        target = self._target(scope["method"], _segments(scope["path"]))
+        target = self.target(scope)
         return (Match.FULL, {"a2a_target": target}) if target is not None else (Match.NONE, {})
 
     def url_path_for(self, name: str, /, **path_params: object) -> NoMatchFound:  # type: ignore[override]
         raise NoMatchFound(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        target: Target | str = scope["a2a_target"]
+        await self.serve(scope["a2a_target"], scope, receive, send)
+
+    def target(self, scope: Scope) -> Target | str | None:
+        """What of the protocol the request is for, if anything."""
+        return self._target(scope["method"], _segments(scope["path"])) if scope["type"] == "http" else None
+
+    async def serve(self, target: Target | str, scope: Scope, receive: Receive, send: Send) -> None:
         request = HttpRequest(scope, receive)
         try:
             if target == _CARD:
@@ -89,11 +101,7 @@ class ProtocolRoute(BaseRoute):
 
     def _card(self, request: HttpRequest) -> Answer:
         """The agent card (8.1), cacheable by its ETag."""
-        headers = {"etag": self._etag, "cache-control": f"public, max-age={CARD_MAX_AGE_S}"}
-        known = request.headers.get("if-none-match", "")
-        if self._etag in known or known.strip() == "*":
-            return Answer(b"", 304, headers=headers)
-        return Answer(self._card_body, headers=headers)
+        return cacheable(request, self._card_answer, self._etag, f"public, max-age={CARD_MAX_AGE_S}")
 
 
 class ProtocolApp(FastAPI):
@@ -109,9 +117,9 @@ class ProtocolApp(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.user_middleware:
-            match, found = self._protocol.matches(scope)
-            if match is Match.FULL:
-                await self._protocol.handle({**scope, **found}, receive, send)
+            target = self._protocol.target(scope)
+            if target is not None:
+                await self._protocol.serve(target, scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 

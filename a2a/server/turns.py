@@ -83,8 +83,8 @@ class Turns:
     def release(self, live: LiveTask) -> None:
         """Live no more, where nobody follows it and nothing runs."""
         has_ended = live.state.is_terminal or live.reply is not None
-        if live.worker is None and (has_ended or live.followers == 0):
-            self._live.pop(live.id, None)
+        if live.worker is None and (has_ended or live.followers == 0) and self._live.get(live.id) is live:
+            del self._live[live.id]
 
     async def start(self, live: LiveTask, work: Work, begin: Begin) -> None:
         """Begin a turn; returns once it is kept. Raises what `begin` raises: then nothing has run.
@@ -93,6 +93,7 @@ class Turns:
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         worker = asyncio.create_task(self._turn(live, work, begin, begun), name=f"task {live.id}")
         live.worker = worker
+        live.is_beginning = True
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
         await begun
@@ -100,6 +101,9 @@ class Turns:
     async def cancel(self, live: LiveTask) -> bool:
         """Stop the turn, or end a task that waits for its caller. False where it had ended by itself."""
         was_asking = live.state.is_interrupted
+        await live.begun()
+        if live.is_abandoned:
+            return False
         if live.worker is not None:
             if not live.is_ending:
                 live.worker.cancel()
@@ -137,6 +141,8 @@ class Turns:
             if not begun.done():  # else the caller has left
                 begun.set_exception(exc)
             return
+        live.is_beginning = False
+        live.wake()
         if not begun.done():
             begun.set_result(None)
         try:
@@ -181,7 +187,7 @@ class Turns:
                 TaskState.FAILED, "The agent could not keep the result; send again.", retryable=True
             )
         live.set_status(status)
-        live.is_unsaved = False
+        live.is_unsaved = live.is_ending = False
         live.worker = None
         self.release(live)
 
@@ -197,6 +203,8 @@ class Turns:
 
     async def _save(self, live: LiveTask, status: TaskStatus | None) -> bool:
         async with live.saving:
+            if status is None and not live.is_unsaved:
+                return True  # the turn has ended while this waited
             task = live.snapshot(status)
             # The JSON of a settled task is what its caller gets, too.
             body = pydantic_core.to_json(task, exclude_none=True) if status is not None else None

@@ -4,7 +4,7 @@ Tasks handed in and out are never changed afterwards, by neither side. One proce
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -29,7 +29,7 @@ class StoredTask:
     owner: str
     version: int
     skill_id: str | None = None
-    body: bytes | None = None
+    body: bytes | None = field(default=None, compare=False, repr=False)
 
     def to_body(self) -> bytes:
         return self.body if self.body is not None else pydantic_core.to_json(self.task, exclude_none=True)

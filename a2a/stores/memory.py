@@ -4,13 +4,13 @@ A task that is settled is kept as JSON: a tenth of the memory that its objects t
 garbage collector has nothing to walk through and its size is known.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a2a.requests import TaskPushNotificationConfig
-from a2a.stores.base import MessageKey, Position, StoredTask, TaskPage, TaskQuery, microseconds, status_us
+from a2a.stores.base import MessageKey, Position, StoredTask, TaskPage, TaskQuery, microseconds
 from a2a.types import Task
 
 # Beside its JSON: what finds it by id, by message and by time.
@@ -27,17 +27,9 @@ class _Kept:
     """A task, as an object while it runs."""
 
     __slots__ = (
-        "_body",
-        "_running",
-        "context_id",
-        "made_by",
-        "owner",
-        "place",
-        "pushes",
-        "skill_id",
-        "state",
-        "version",
-    )
+        "_body", "_running", "context_id", "is_settled", "made_by", "owner", "pushes", "skill_id", "state",
+        "status_at", "version",
+    )  # fmt: skip
 
     def __init__(self, stored: StoredTask, made_by: MessageKey) -> None:
         self.owner = stored.owner
@@ -51,13 +43,10 @@ class _Kept:
         self.skill_id = stored.skill_id
         self.context_id = task.context_id
         self.state = task.status.state
-        self.place = Position(status_us(task), task.id)
+        self.status_at = task.status.timestamp
+        self.is_settled = self.state.is_terminal or self.state.is_interrupted
         self._running = None if self.is_settled else stored
         self._body = stored.to_body() if self.is_settled else b""
-
-    @property
-    def is_settled(self) -> bool:
-        return self.state.is_terminal or self.state.is_interrupted
 
     @property
     def weight(self) -> int:
@@ -67,6 +56,7 @@ class _Kept:
         if self._running is not None:
             return self._running
         task = Task.model_validate_json(self._body)
+        task.status.timestamp = self.status_at  # JSON has milliseconds
         return StoredTask(task, self.owner, self.version, self.skill_id, self._body)
 
 
@@ -81,8 +71,8 @@ class MemoryTaskStore:
         self._by_message: dict[MessageKey, str] = {}
         self._settled: OrderedDict[str, int] = OrderedDict()
         self._settled_bytes = 0
-        # By owner, ascending: lists are read from the end.
-        self._places: dict[str, list[Position]] = {}
+        # Ids by owner; put into order when somebody asks for a list, which is rarer than a change.
+        self._owned: dict[str, set[str]] = {}
 
     async def open(self) -> None:
         """Nothing was kept."""
@@ -97,8 +87,8 @@ class MemoryTaskStore:
         task_id = stored.task.id
         self._kept[task_id] = kept = _Kept(stored, made_by)
         self._by_message[made_by] = task_id
-        insort(self._places.setdefault(stored.owner, []), kept.place)
-        self._weigh(kept)
+        self._owned.setdefault(stored.owner, set()).add(task_id)
+        self._weigh(task_id, kept)
         return stored
 
     async def get(self, task_id: str, owner: str) -> StoredTask | None:
@@ -116,23 +106,20 @@ class MemoryTaskStore:
         kept = self._kept.get(task_id)
         if kept is None or kept.version != expected_version:
             return False
-        places = self._places[kept.owner]
-        del places[bisect_left(places, kept.place)]
         kept.replace(stored)
-        insort(places, kept.place)
         if continued_by is not None and continued_by not in self._by_message:
             kept.made_by += (continued_by,)
             self._by_message[continued_by] = task_id
-        self._weigh(kept)
+        self._weigh(task_id, kept)
         return True
 
     async def forget(self, task_id: str) -> None:
         self._drop(task_id)
 
     async def list(self, query: TaskQuery) -> TaskPage:
-        places = self._places.get(query.owner, [])
-        is_filtered = query.context_id is not None or query.state is not None or query.since is not None
-        fitting = [place for place in places if self._fits(place, query)] if is_filtered else places
+        owned = self._owned.get(query.owner, ())
+        found = [(task_id, self._kept[task_id]) for task_id in owned]
+        fitting = sorted(_place(task_id, kept) for task_id, kept in found if _fits(kept, query))
         end = len(fitting) if query.after is None else bisect_left(fitting, query.after)
         begin = max(0, end - query.page_size)
         page = fitting[begin:end][::-1]
@@ -176,17 +163,8 @@ class MemoryTaskStore:
         kept = self._kept.get(task_id)
         return [push for _, push in sorted((kept.pushes or {}).items())] if kept is not None else []
 
-    def _fits(self, place: Position, query: TaskQuery) -> bool:
-        kept = self._kept[place.task_id]
-        if query.context_id is not None and kept.context_id != query.context_id:
-            return False
-        if query.state is not None and kept.state is not query.state:
-            return False
-        return query.since is None or kept.place.status_us >= microseconds(query.since)
-
-    def _weigh(self, kept: _Kept) -> None:
+    def _weigh(self, task_id: str, kept: _Kept) -> None:
         """Count the task where it is settled, and forget the oldest ones beyond the bounds."""
-        task_id = kept.place.task_id
         self._settled_bytes -= self._settled.pop(task_id, 0)
         if not kept.is_settled:
             return
@@ -202,9 +180,22 @@ class MemoryTaskStore:
         if kept is None:
             return
         self._settled_bytes -= self._settled.pop(task_id, 0)
-        places = self._places[kept.owner]
-        del places[bisect_left(places, kept.place)]
-        if not places:
-            del self._places[kept.owner]
+        owned = self._owned[kept.owner]
+        owned.discard(task_id)
+        if not owned:
+            del self._owned[kept.owner]
         for key in kept.made_by:
             del self._by_message[key]
+
+
+def _place(task_id: str, kept: _Kept) -> Position:
+    assert kept.status_at is not None
+    return Position(microseconds(kept.status_at), task_id)
+
+
+def _fits(kept: _Kept, query: TaskQuery) -> bool:
+    if query.context_id is not None and kept.context_id != query.context_id:
+        return False
+    if query.state is not None and kept.state is not query.state:
+        return False
+    return query.since is None or (kept.status_at is not None and kept.status_at >= query.since)

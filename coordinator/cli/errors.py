@@ -8,7 +8,8 @@ CliError
 ├── StreamLost         the event stream stayed away
 ├── FileRefused        a file cannot be sent or saved
 ├── SettingInvalid     an environment variable or option
-└── StartFailed        `parley up` cannot start
+├── StartFailed        `parley up` or `parley dev` cannot start
+└── NewRefused         `parley new` cannot write
 """
 
 from coordinator.cli.plain import command, duration
@@ -65,3 +66,7 @@ class SettingInvalid(CliError):
 
 class StartFailed(CliError):
     """Each line of the text is one reason."""
+
+
+class NewRefused(CliError):
+    """A name or a folder for something new; the text names it."""

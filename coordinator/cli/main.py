@@ -44,6 +44,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+new = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(new, name="new", help="Begin something new.")
+
 Url = Annotated[
     str | None, typer.Option("--url", help="The coordinator's address.", show_default="COORDINATOR_URL")
 ]
@@ -235,6 +238,32 @@ def migrate() -> None:
         print_line(make_console(), f"Database {migrate_database(_settings().database_url)} is up to date.")
 
     _exit(body)
+
+
+@new.command("agent")
+def new_agent(
+    name: Annotated[str, typer.Argument(help="Its name, and that of its folder.")],
+    folder: Annotated[Path, typer.Option("--dir", help="Where the folder goes.")] = Path(),
+) -> None:
+    """Make a folder with an agent that runs and its test."""
+    from coordinator.cli import new as scaffold
+
+    def body() -> None:
+        project = scaffold.new_agent(name, folder)
+        print_line(make_console(), f"Made {project}. Serve it: {command()} dev {project / 'agent.py'}")
+
+    _exit(body)
+
+
+@app.command()
+def dev(
+    file: Annotated[Path, typer.Argument(help="The Python file with the agent.")],
+    port: Annotated[int, typer.Option(help="The port of this machine.", min=0, max=65_535)] = 8100,
+) -> None:
+    """Serve an agent, show what its callers and it say, start again at each change. Ctrl-C stops it."""
+    from coordinator.cli.dev import serve_and_reload
+
+    _exit(lambda: serve_and_reload(file, port))
 
 
 @app.command()

@@ -1,13 +1,18 @@
-"""One scripted agent behind a real server for each contract suite."""
+"""Agents behind real servers, one for each contract suite: over each binding, on each kind of store."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
+from tests.support.bindings import BINDINGS, Caller, World, served
+from tests.support.databases import postgres_database
 from tests.support.scripted_agent import Rpc, ScriptedAgent
 from tests.support.server import serving
+
+STORES = ("memory", "sqlite", "postgresql")
+StoreUrl = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +42,28 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def rpc(served_agent: ServedAgent, http: httpx.AsyncClient) -> Rpc:
     return Rpc(http, served_agent.url + "/")
+
+
+@pytest.fixture(scope="module", params=STORES)
+def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+    """An empty task store of each kind; PostgreSQL where TEST_DATABASE_URL names a server."""
+    if request.param == "postgresql":
+        with postgres_database(request.getfixturevalue("postgres_server")) as url:
+            yield url
+    elif request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('store')}/tasks.db"
+    else:
+        yield None
+
+
+@pytest.fixture(scope="module")
+def world(store_url: str | None) -> Iterator[World]:
+    with served(store_url) as world:
+        yield world
+
+
+@pytest.fixture(params=BINDINGS)
+async def agent(world: World, request: pytest.FixtureRequest) -> AsyncIterator[Caller]:
+    """The world's agent as it is called over each binding."""
+    async with world.caller(request.param) as caller:
+        yield caller

@@ -1,14 +1,11 @@
 """From the credentials of a request to its caller, by the schemes and requirements that the card declares."""
 
 from collections.abc import Mapping, Sequence
-from typing import assert_never
-
-import httpx
+from typing import TYPE_CHECKING, assert_never
 
 from a2a.errors import AuthenticationUnavailable, PermissionDenied, Unauthenticated
 from a2a.server.security.callers import ANONYMOUS, Caller, Grant, Refusal
 from a2a.server.security.credentials import KeyVerifier, TokenVerifier, Verifier
-from a2a.server.security.jwks import Jwks
 from a2a.server.security.schemes import (
     ApiKey,
     Bearer,
@@ -18,7 +15,9 @@ from a2a.server.security.schemes import (
     checked_requirements,
     checked_schemes,
 )
-from a2a.server.security.tokens import JwtVerifier
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class Authenticator:
@@ -31,7 +30,7 @@ class Authenticator:
         requirements: Sequence[Requirement] | None = None,
         *,
         realm: str = "a2a",
-        http: httpx.AsyncClient | None = None,
+        http: "httpx.AsyncClient | None" = None,
     ) -> None:
         self._schemes = checked_schemes(schemes)
         # That everybody may call is the requirement of nothing.
@@ -62,6 +61,10 @@ class Authenticator:
         Unauthenticated where a credential is missing, PermissionDenied where only a scope is."""
         if requirements and _first_met(caller.grants, requirements) is None:
             raise self._refusal(caller.grants, requirements, refused=())
+
+    def check_known(self, caller: Caller) -> None:
+        """That the caller is somebody. Raises Unauthenticated."""
+        self.check(caller, [{name: ()} for name in self._schemes])
 
     def _refusal(
         self, grants: Sequence[Grant], requirements: Sequence[Requirement], refused: Sequence[str]
@@ -102,7 +105,7 @@ def _caller(grants: tuple[Grant, ...], met: Requirement) -> Caller:
     return Caller(grant.name, grant.scheme, grant.scopes, grants)
 
 
-def _verifier(scheme: Scheme, http: httpx.AsyncClient | None) -> Verifier:
+def _verifier(scheme: Scheme, http: "httpx.AsyncClient | None") -> Verifier:
     match scheme:
         case ApiKey():
             return KeyVerifier(scheme)
@@ -111,6 +114,10 @@ def _verifier(scheme: Scheme, http: httpx.AsyncClient | None) -> Verifier:
         case OAuth2ClientCredentials():
             if http is None:
                 raise ValueError("an OAuth2 scheme needs an HTTP client for the issuer's keys")
+            # Only who checks tokens of an issuer needs an HTTP client, and the cryptography beneath.
+            from a2a.server.security.jwks import Jwks
+            from a2a.server.security.tokens import JwtVerifier
+
             return JwtVerifier(scheme, Jwks(http, scheme.jwks_url, scheme.algorithms))
         case _:
             assert_never(scheme)
