@@ -1,6 +1,7 @@
 """Every error of the protocol, and the one table that says how each travels (specification 5.4, 9.5).
 
 A2AError
+├── CardSignatureInvalid (a2a.signing), TaskStoreInUse, TaskStoreVersionUnknown (a2a.stores)
 ├── ProtocolError                    said by a server to its caller, on the wire
 │   ├── ParseError, InvalidRequest, MethodNotFound, InvalidParams, InternalError      (JSON-RPC 2.0)
 │   ├── TaskNotFound, TaskNotCancelable, PushNotificationNotSupported, UnsupportedOperation,
