@@ -120,7 +120,8 @@ class ListTaskPushNotificationConfigsRequest(TenantRequest):
 
 
 class ListTaskPushNotificationConfigsResponse(WireModel):
-    configs: list[TaskPushNotificationConfig]
+    # Left out by peers that leave out what is empty, as ProtoJSON may.
+    configs: list[TaskPushNotificationConfig] = Field(default_factory=list)
     next_page_token: str | None = None
 
 

@@ -130,13 +130,15 @@ class HttpBinding(ABC):
         self, operation: Operation[RequestT, ResultT], sent: Encoded, extras: Extras
     ) -> httpx.Response:
         """A response with a status of success; its body is still to be read, and it to be closed."""
-        response = await send(self._http, self._request(sent, extras), follow_redirects=False)
+        request = self._request(sent, extras)
+        response = await send(self._http, request, follow_redirects=False)
         for _ in range(MAX_REDIRECTS):
-            onward = response.next_request
-            if response.status_code not in (307, 308) or onward is None or not _is_near(onward, response):
+            onward = _onward(request.url, response)
+            if onward is None:
                 break
             await response.aclose()
-            response = await send(self._http, onward, follow_redirects=False)
+            request = plain_request(sent.verb, onward, request.headers, sent.body)
+            response = await send(self._http, request, follow_redirects=False)
         if not response.is_success:
             raise await self._failure(operation, sent, response)
         return response
@@ -190,7 +192,13 @@ def json_or_none(body: bytes) -> Json:
         return None
 
 
-def _is_near(onward: httpx.Request, response: httpx.Response) -> bool:
-    """Same scheme, host and port."""
-    here, there = response.request.url, onward.url
-    return (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
+def _onward(here: httpx.URL, response: httpx.Response) -> httpx.URL | None:
+    """Where a redirect leads that keeps method and body, within the same scheme, host and port."""
+    location = response.headers.get("location")
+    if response.status_code not in (307, 308) or location is None:
+        return None
+    try:
+        there = here.join(location)
+    except (httpx.InvalidURL, ValueError):
+        return None
+    return there if (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port) else None

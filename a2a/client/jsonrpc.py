@@ -38,8 +38,10 @@ class JsonRpcBinding(HttpBinding):
         body = b'{"jsonrpc":"2.0","id":%d,"method":"%s","params":%s}' % (request_id, method.encode(), params)
         return Encoded("POST", self.url, body, request_id)
 
-    def _result(self, operation: Operation[RequestT, ResultT], sent: Encoded, body: bytes) -> Json:  # noqa: ARG002 0.3 needs it
-        return self._answered(sent, body)
+    def _result(self, operation: Operation[RequestT, ResultT], sent: Encoded, body: bytes) -> Json:
+        result = self._answered(sent, body)
+        # The official SDK's answer to Delete is null.
+        return {} if result is None and operation.result is Empty else result
 
     def _event(self, sent: Encoded, data: bytes) -> tuple[Json, bool]:
         return self._answered(sent, data), False

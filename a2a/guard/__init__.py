@@ -7,6 +7,7 @@ to the same transport, so each hop is checked again. TLS still verifies the name
 
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
+from typing import Any
 
 import httpx
 
@@ -37,6 +38,24 @@ class _GuardedClient(httpx.AsyncClient):
             event_hooks={"response": [_cap_redirect]},
         )
         self._cookies = _NoCookies()
+        self._guarded = transport
+
+    async def send(
+        self,
+        request: httpx.Request,
+        *,
+        stream: bool = False,
+        auth: Any = httpx.USE_CLIENT_DEFAULT,
+        follow_redirects: bool | Any = httpx.USE_CLIENT_DEFAULT,
+    ) -> httpx.Response:
+        """httpx's own, but for a streamed request that asks for nothing of what lies between it and the
+        transport (authentication, redirects, hooks): that takes about a sixth of the time of a call."""
+        is_plain = stream and follow_redirects is False and auth is httpx.USE_CLIENT_DEFAULT
+        if not is_plain or self.is_closed:
+            return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
+        response = await self._guarded.handle_async_request(request)
+        response.request = request
+        return response
 
 
 def guarded_client(

@@ -134,7 +134,7 @@ class Inbox:
         return live
 
     async def _known(self, stored: StoredTask) -> LiveTask | None:
-        """A task that need not be made live: it runs already, or nothing more comes. None where it is gone."""
+        """A task that need not be made live: it runs, or nothing more comes. None where it is gone."""
         found: StoredTask | None = stored
         live = self._turns.find(stored.task.id, stored.owner)
         state = stored.task.status.state
