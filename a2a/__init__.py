@@ -1,5 +1,6 @@
 """The A2A protocol: types, errors, client and server. Knows nothing of Parley."""
 
+import a2a.quick_start  # isort: skip  # noqa: F401 has to come first
 from a2a.agent import Agent
 from a2a.skill import (
     AuthRequired,
