@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -89,9 +90,15 @@ class Agent:
         With `replies` it may answer with a Reply; a stream of such a skill begins with its first output.
         `on_cancel` is awaited with the task id, for a few seconds, when a task is canceled that waits for
         input; a function that runs is told of its end by CancelledError. `requirements` are the skill's own,
-        beside the agent's; a skill that `is_private` is on the extended card alone."""
+        beside the agent's; a skill that `is_private` is on the extended card alone.
+
+        Raises ValueError for an id that is taken, TypeError for a function that is not async."""
 
         def register(function: FunctionT) -> FunctionT:
+            if id in self._skills:
+                raise ValueError(f"the agent has a skill {id!r} already")
+            if isfunction(function) and not (iscoroutinefunction(function) or isasyncgenfunction(function)):
+                raise TypeError(f"the skill {id!r} has to be an `async def`")
             self._skills[id] = Skill(
                 id=id,
                 name=name or id.replace("_", " ").capitalize(),

@@ -55,7 +55,7 @@ async def serve_grpc(
     port: int,
     credentials: grpc.ServerCredentials | None = None,
     grace_s: float = 10.0,
-    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    max_request_bytes: int = MAX_MESSAGE_BYTES,
     max_calls: int = MAX_CALLS,
 ) -> AsyncIterator[int]:
     """Serves for as long as the context lasts; gives the port, which is a free one where 0 was asked for.
@@ -65,7 +65,7 @@ async def serve_grpc(
     """
     server = grpc.aio.server(
         handlers=[A2AService(operations, gate).handlers()],
-        options=_options(max_message_bytes),
+        options=_options(max_request_bytes),
         maximum_concurrent_rpcs=max_calls,
     )
     checks = health.aio.HealthServicer()
@@ -86,10 +86,10 @@ async def serve_grpc(
         await server.stop(grace_s)
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+def _options(max_request_bytes: int) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_request_bytes),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_concurrent_streams", MAX_CALLS_PER_CONNECTION),
         ("grpc.keepalive_time_ms", PING_EVERY_S * 1_000),
         ("grpc.keepalive_timeout_ms", PING_TIMEOUT_S * 1_000),

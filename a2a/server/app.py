@@ -57,6 +57,8 @@ def build_app(plan: Blueprint, settings: AgentSettings) -> FastAPI:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
+        if handler.is_closed:
+            raise RuntimeError("this app has been served once; make a new one with agent.app()")
         async with stack:
             await stack.enter_async_context(plan.lifespan())
             await handler.open()
@@ -148,7 +150,12 @@ async def _enter_loops(
         host = urlsplit(plan.card.supported_interfaces[0].url).hostname
         bind = "127.0.0.1" if host in _LOOPBACK_HOSTS else "0.0.0.0"  # noqa: S104 reached from elsewhere
         served = serve_grpc(
-            operations, gate, host=bind, port=settings.agent_grpc_port, grace_s=settings.agent_grace_s
+            operations,
+            gate,
+            host=bind,
+            port=settings.agent_grpc_port,
+            grace_s=settings.agent_grace_s,
+            max_request_bytes=settings.agent_max_body_bytes,
         )
         await stack.enter_async_context(served)
     if settings.coordinator_url is not None:

@@ -75,6 +75,7 @@ class RequestHandler:
         self._turns = Turns(store, max_running=limits.max_running, max_waiting=limits.max_waiting)
         self._max_streams = limits.max_streams
         self._streams = 0
+        self.is_closed = False
         self._pushes = pushes
         self._extended_card = extended_card
         self._authenticator = authenticator
@@ -99,6 +100,7 @@ class RequestHandler:
 
     async def close(self, *, grace_s: float) -> None:
         """Let running skills finish for `grace_s` seconds, then cancel what is left."""
+        self.is_closed = True
         await self._turns.close(grace_s=grace_s)
         if self._pushes is not None:
             await self._pushes.close()
@@ -130,7 +132,7 @@ class RequestHandler:
     async def stream_message(self, request: SendMessageRequest, call: CallContext) -> Follower:
         """The task first, then its events until it ends or asks for input (3.1.2); or a skill's reply alone.
         A stream of 1.0 stays open while somebody has to authorise something (7.6.1)."""
-        self._check_streams()
+        self._take_stream()
         follow = partial(self._follow, outlives_auth=call.version == PROTOCOL_VERSION)
         followers: list[Follower] = []
         has_left = False
@@ -145,19 +147,25 @@ class RequestHandler:
         except BaseException:
             # The turn may begin all the same, and must not wait for a caller who has left.
             has_left = True
-            for follower in followers:
-                follower.close()
+            if followers:
+                followers[0].close()
+            else:
+                self._streams -= 1
             raise
         return followers[0] if followers else follow(live)
 
     async def subscribe(self, request: SubscribeToTaskRequest, call: CallContext) -> Follower:
         """The task as it is, then its events until it ends, over as many turns as it takes (3.1.6)."""
-        self._check_streams()
-        live = await self._turns.load(request.id, call.owner(request))
-        if live.state.is_terminal:
-            self._turns.release(live)
-            raise UnsupportedOperation("The task has ended; get it instead.")
-        return self._follow(live, until_terminal=True)
+        self._take_stream()
+        try:
+            live = await self._turns.load(request.id, call.owner(request))
+            if live.state.is_terminal:
+                self._turns.release(live)
+                raise UnsupportedOperation("The task has ended; get it instead.")
+            return self._follow(live, until_terminal=True)
+        except BaseException:
+            self._streams -= 1
+            raise
 
     async def get_task(self, request: GetTaskRequest, call: CallContext) -> Task:
         return (await self._turns.look_up(request.id, call.owner(request))).with_history(
@@ -197,6 +205,7 @@ class RequestHandler:
             raise TaskNotCancelable
         if was_asking:
             await tell_canceled(self._skills.get(live.skill_id or ""), live.id)
+            await self._tell_receivers(live.snapshot())
         return live.snapshot()
 
     async def create_push_config(
@@ -256,19 +265,26 @@ class RequestHandler:
         await self._turns.look_up(task_id, owner)
         return list(await pushes.list(task_id))
 
+    async def _tell_receivers(self, task: Task) -> None:
+        """Of an end that came between two turns, when nobody followed the task for them."""
+        if self._pushes is not None:
+            for config in await self._pushes.list(task.id):
+                await self._pushes.tell_end(task, config)
+
     def _pushes_or_error(self) -> Pushes:
         if self._pushes is None:
             raise PushNotificationNotSupported
         return self._pushes
 
-    def _check_streams(self) -> None:
+    def _take_stream(self) -> None:
+        """Counted before anything is awaited: many who come at once keep to the limit, too."""
         if self._streams >= self._max_streams:
             raise ResourceExhausted("The agent has too many open streams; poll with GetTask, or try later.")
+        self._streams += 1
 
     def _follow(
         self, live: LiveTask, *, until_terminal: bool = False, outlives_auth: bool = False
     ) -> Follower:
-        self._streams += 1
         return live.follow(
             until_terminal=until_terminal,
             outlives_auth=outlives_auth,

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from a2a.errors import PermissionDenied, ProtocolError, Unauthenticated
+from a2a.errors import InvalidParams, PermissionDenied, ProtocolError, Unauthenticated
 from a2a.server.context import CallContext
 from a2a.server.live import Event, Follower
 from a2a.server.security import header_map, query_map
@@ -44,7 +44,7 @@ class Disconnected(Exception):
 class HttpRequest:
     """One request. Header names are lower-case; a field that comes twice is one list (RFC 9110, 5.3)."""
 
-    __slots__ = ("_receive", "headers", "method", "query")
+    __slots__ = ("_has_odd_query", "_receive", "headers", "method", "query")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -53,12 +53,26 @@ class HttpRequest:
         }
         if len(self.headers) < len(scope["headers"]):
             self.headers = header_map(scope["headers"])
-        self.query = _query(scope["query_string"])
+        found = _query(scope["query_string"])
+        self.query = found or {}
+        self._has_odd_query = found is None
         self._receive = receive
 
     @property
     def media_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def check_query(self) -> None:
+        """Raises InvalidParams for a query that was not read: its filters would be missing."""
+        if self._has_odd_query:
+            raise InvalidParams(f"The query has over {MAX_QUERY_FIELDS} fields.")
+
+    async def beginning(self, max_bytes: int) -> bytes:
+        """The body, if it is no longer than that; else nothing."""
+        try:
+            return await self.body(max_bytes)
+        except BodyTooLarge:
+            return b""
 
     async def body(self, max_bytes: int) -> bytes:
         """Raises BodyTooLarge as soon as it is clear, or Disconnected."""
@@ -153,14 +167,16 @@ async def send_stream(request: HttpRequest, send: Send, stream: Stream) -> None:
     watch = asyncio.create_task(request.gone(), name="watch for the client to leave")
     watch.add_done_callback(lambda _task: follower.close())
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
         while True:
             body = await _next_frames(stream)
             if not body:
                 break
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await send({"type": "http.response.body", "body": b""})
     except (TimeoutError, OSError):
         return  # nobody is there to read on
     finally:
@@ -181,7 +197,8 @@ def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()] if headers else []
 
 
-def _query(raw: bytes) -> dict[str, str]:
+def _query(raw: bytes) -> dict[str, str] | None:
+    """None where it has too many fields."""
     if not raw:
         return {}
     try:
@@ -189,4 +206,4 @@ def _query(raw: bytes) -> dict[str, str]:
             parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
         )
     except ValueError:
-        return {}
+        return None

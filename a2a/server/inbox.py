@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from a2a.errors import (
     FieldViolation,
     InternalError,
@@ -19,12 +21,16 @@ from a2a.server.live import LiveTask, status_now
 from a2a.server.modes import check_modes
 from a2a.server.pushes import Pushes
 from a2a.server.security import Authenticator, Caller
-from a2a.server.turns import Turns, Work
+from a2a.server.turns import Turns, Work, lost_task
 from a2a.skill import Rejected, Request, Skill, best_skill
 from a2a.stores.base import MessageKey, StoredTask, TaskStore
 from a2a.types import MAX_LISTED, Message, Task, TaskState, new_id
 
+log = structlog.get_logger(__name__)
+
 MAX_CONTEXT_ID_CHARS = 200
+# Which skill fits is said at the beginning; words beyond would only take time.
+MAX_MATCHED_CHARS = 20_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -82,17 +88,22 @@ class Inbox:
     async def _begin(self, incoming: Incoming, attach: Callable[[LiveTask], None]) -> LiveTask:
         skill = self._route(incoming.message)
         self._admit(skill, incoming)
+        reply = self._turns.reply_to(incoming.key)
+        if reply is not None:
+            return _answered(_new_task(incoming, skill), reply)
         if self._turns.is_full:
             raise ResourceExhausted("The agent has too many waiting tasks; try again later.")
         first = _new_task(incoming, skill)
         live = self._turns.add(first)
+        live.turn_key = incoming.key
 
         async def begin() -> None:
             kept = await self._store.create(first, incoming.key)
             if kept is not first:
                 raise _AlreadyMade(kept)
             if incoming.push is not None:
-                await self._push(live, incoming.push)
+                await self._keep_first_push(live, incoming.push)
+                await self._tell_receivers(live)
             attach(live)
 
         try:
@@ -123,11 +134,13 @@ class Inbox:
         live.begin_turn(message.model_copy(update={"context_id": live.context_id}), key)
 
         async def begin() -> None:
+            # Before the turn is kept: a receiver too many is refused, and then nothing has begun.
+            await self._keep_push(live, incoming.push)
             stored = StoredTask(live.snapshot(), live.owner, live.version + 1, live.skill_id)
             if not await self._store.save(stored, expected_version=live.version, continued_by=key):
                 raise InternalError("The task has changed meanwhile; get it and try again.")
             live.version = stored.version
-            await self._push(live, incoming.push)
+            await self._tell_receivers(live)
             attach(live)
 
         await self._turns.start(live, _work(live, skill, incoming), begin)
@@ -142,31 +155,51 @@ class Inbox:
             # Its turn has ended since it was read.
             found = await self._store.get(stored.task.id, stored.owner)
             live = self._turns.find(stored.task.id, stored.owner)
+        if live is None and found is not None and not is_settled(found.task):
+            # Kept, and nobody works on it: the store broke just when it was to begin.
+            lost = StoredTask(lost_task(found), found.owner, found.version + 1, found.skill_id)
+            await self._store.save(lost, expected_version=found.version)
+            found = lost
         return live or (LiveTask(found) if found is not None else None)
 
-    async def _push(self, live: LiveTask, config: TaskPushNotificationConfig | None) -> None:
-        """Tell the receivers of the task how this turn goes, a new one among them."""
+    async def _keep_push(self, live: LiveTask, config: TaskPushNotificationConfig | None) -> None:
+        if self._pushes is not None and config is not None:
+            await self._pushes.keep(live.id, config, has_ended=False)
+
+    async def _keep_first_push(self, live: LiveTask, config: TaskPushNotificationConfig) -> None:
+        """The task is kept by then; a task that cannot begin is not."""
+        try:
+            await self._keep_push(live, config)
+        except Exception:
+            await self._store.forget(live.id)
+            raise
+
+    async def _tell_receivers(self, live: LiveTask) -> None:
+        """Of how this turn goes. It is kept by then, so it goes on without them."""
         if self._pushes is None:
             return
-        if config is not None:
-            await self._pushes.keep(live.id, config, has_ended=False)
-        await self._pushes.follow(live, self._turns.release)
+        try:
+            await self._pushes.follow(live, self._turns.release)
+        except Exception:
+            log.exception("push.not_followed", task_id=live.id)
 
     def _admit(self, skill: Skill | Rejected, incoming: Incoming) -> None:
         """Raises ContentTypeNotSupported, Unauthenticated or PermissionDenied."""
         if isinstance(skill, Rejected):
             return
         if self._authenticator is not None:
+            if skill.is_private:
+                self._authenticator.check_known(incoming.caller)
             self._authenticator.check(incoming.caller, skill.security)
         check_modes(incoming.message, skill.input_modes)
 
     def _route(self, message: Message) -> Skill | Rejected:
         wanted = (message.metadata or {}).get("skillId")
-        known = ", ".join(sorted(self._skills))
+        known = ", ".join(sorted(skill.id for skill in self._skills.values() if not skill.is_private))
         if wanted is not None:
             skill = self._skills.get(wanted) if isinstance(wanted, str) else None
             return skill or Rejected(f"There is no such skill here. Skills: {known}.")
-        skill = best_skill(self._skills, message.spoken_text())
+        skill = best_skill(self._skills, message.spoken_text()[:MAX_MATCHED_CHARS])
         return skill or Rejected(f"No skill fits this. Name one in metadata.skillId: {known}.")
 
 
@@ -174,6 +207,17 @@ class _AlreadyMade(Exception):
     def __init__(self, stored: StoredTask) -> None:
         self.stored = stored
         super().__init__()
+
+
+def _answered(stored: StoredTask, reply: Message) -> LiveTask:
+    """A message that was answered without a task before, and is again."""
+    live = LiveTask(stored)
+    live.reply = reply
+    return live
+
+
+def is_settled(task: Task) -> bool:
+    return task.status.state.is_terminal or task.status.state.is_interrupted
 
 
 def _work(live: LiveTask, skill: Skill | Rejected, incoming: Incoming) -> Work:

@@ -34,6 +34,8 @@ from a2a.types import PROTOCOL_VERSION, Json, new_id
 log = structlog.get_logger(__name__)
 
 V03 = "0.3"
+# A call that is refused unread is looked at for its id, if it is no larger.
+MAX_REFUSED_BYTES = 64 * 1024
 RequestId = str | int | None
 # The statuses by which HTTP itself says something: who asks, how much, how often. All else is 200 (9.1).
 _HTTP_STATUSES = frozenset({401, 403, 413, 415, 429, 503})
@@ -63,8 +65,8 @@ class JsonRpc:
         """Raises Disconnected, and nothing else for what the caller sent."""
         body = b""
         try:
+            call = await self._enter(request)
             body = await request.body(self._max_body_bytes)
-            call = await self._gate.enter(request.headers, request.query, versions=self._versions)
             if request.media_type not in JSON_TYPES:
                 refusal = InvalidRequest("Send the request with Content-Type: application/json.")
                 return _refused(body, refusal, status=415)
@@ -74,6 +76,8 @@ class JsonRpc:
             return await self._operate(rpc, call)
         except BodyTooLarge as exc:
             return _refused(b"", InvalidRequest(f"The request is over {exc.max_bytes:,} bytes."), status=413)
+        except _NotLetIn as refused:
+            return _refused(await request.beginning(MAX_REFUSED_BYTES), refused.error)
         except ProtocolError as error:
             return _refused(body, error)
         except Disconnected:
@@ -83,6 +87,14 @@ class JsonRpc:
             log.exception("rpc.failed", error_id=error_id)
             return _refused(body, InternalError(f"The agent failed; its log has error {error_id}."))
 
+    async def _enter(self, request: HttpRequest) -> CallContext:
+        """Before the body is read: a stranger's may be large."""
+        try:
+            request.check_query()
+            return await self._gate.enter(request.headers, request.query, versions=self._versions)
+        except ProtocolError as exc:
+            raise _NotLetIn(exc) from exc
+
     async def _operate_v03(self, rpc: Call, call: CallContext) -> Answer | Stream:
         # Few agents have this face, and it brings every shape of the older protocol along.
         from a2a.server.face03 import error_body_v03, operate_v03
@@ -90,7 +102,7 @@ class JsonRpc:
         try:
             return await operate_v03(self._operations, rpc, call)
         except ProtocolError as error:
-            return Answer(error_body_v03(rpc.id, error))
+            return Answer(error_body_v03(rpc.id, error), _http_status(error), headers=error_headers(error))
 
     async def _operate(self, rpc: Call, call: CallContext) -> Answer | Stream:
         operations, params = self._operations, rpc.params
@@ -103,6 +115,12 @@ class JsonRpc:
             return Stream(follower, partial(_frame, b"data: " + before, after + b"\n\n"), headers)
         json = await operations.call_json(rpc.method, params, call)
         return Answer(before + json + after, headers=headers)
+
+
+class _NotLetIn(Exception):
+    def __init__(self, error: ProtocolError) -> None:
+        self.error = error
+        super().__init__()
 
 
 def _frame(before: bytes, after: bytes, event: Event) -> bytes:
@@ -144,9 +162,13 @@ def request_id_in(body: bytes) -> RequestId:
 
 
 def _refused(body: bytes, error: ProtocolError, *, status: int | None = None) -> Answer:
-    wished = status or WIRE[type(error)].http_status
-    http_status = wished if wished in _HTTP_STATUSES else 200
+    http_status = status or _http_status(error)
     return Answer(error_body(request_id_in(body), error), http_status, headers=error_headers(error))
+
+
+def _http_status(error: ProtocolError) -> int:
+    status = WIRE[type(error)].http_status
+    return status if status in _HTTP_STATUSES else 200
 
 
 def error_body(request_id: RequestId, error: ProtocolError) -> bytes:

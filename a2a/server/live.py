@@ -91,7 +91,8 @@ class LiveTask:
 
     A task that ends in a `reply` was never one for its caller: it is the answer's way through here, until it
     is announced. `version` is that of the store; `is_beginning` and `is_ending` are set while the beginning
-    or the end of the turn is being stored, and `kept` is what was stored last at an end.
+    or the end of the turn is being stored, `kept` is what was stored last at an end, and `is_doubtful` says
+    that nobody knows which version the store has.
     """
 
     def __init__(self, stored: StoredTask) -> None:
@@ -108,7 +109,9 @@ class LiveTask:
         self.is_beginning = False
         self.is_ending = False
         self.is_abandoned = False
+        self.is_cancel_requested = False
         self.is_unsaved = False
+        self.is_doubtful = False
         self.turn_key: MessageKey | None = None
         self.kept: StoredTask | None = None
         self.followers = 0
@@ -172,7 +175,7 @@ class LiveTask:
         """Terminal states never change. Raises SkillFailed past a bound, while it works."""
         if self.state.is_terminal:
             return
-        entry = Event(partial(self._status_update, status), state=status.state)
+        entry = Event(partial(_status_update, self.id, self.context_id, status), state=status.state)
         if not entry.ends_turn:
             said = status.message.spoken_text() if status.message is not None else ""
             self._charge(len(said.encode()))
@@ -202,7 +205,8 @@ class LiveTask:
         json = (
             b"%b%b,%b" % (self._before_artifact, encoded, _APPENDED[append]) if encoded is not None else None
         )
-        self._publish(Event(partial(self._artifact_update, artifact, append=append), json=json))
+        make = partial(_artifact_update, self.id, self.context_id, artifact, append=append)
+        self._publish(Event(make, json=json))
 
     def append_text(self, artifact_id: str, name: str, text: str) -> None:
         """A chunk of text for an artifact that is there: what add_artifact does for most of what streams, at
@@ -219,21 +223,8 @@ class LiveTask:
             name.encode(),
             _APPENDED[True],
         )
-        self._publish(Event(partial(self._text_update, artifact_id, name, text), json=json))
-
-    def _text_update(self, artifact_id: str, name: str, text: str) -> StreamResponse:
-        artifact = Artifact(artifact_id=artifact_id, name=name, parts=[Part(text=text)])
-        return self._artifact_update(artifact, append=True)
-
-    def _status_update(self, status: TaskStatus) -> StreamResponse:
-        event = TaskStatusUpdateEvent(task_id=self.id, context_id=self.context_id, status=status)
-        return StreamResponse(status_update=event)
-
-    def _artifact_update(self, artifact: Artifact, *, append: bool) -> StreamResponse:
-        event = TaskArtifactUpdateEvent(
-            task_id=self.id, context_id=self.context_id, artifact=artifact, append=append
-        )
-        return StreamResponse(artifact_update=event)
+        make = partial(_text_update, self.id, self.context_id, artifact_id, name, text)
+        self._publish(Event(make, json=json))
 
     async def settled(self) -> None:
         """Until the turn has ended. Raises InternalError where it could not be begun."""
@@ -325,8 +316,8 @@ class Follower:
     async def batch(self) -> Sequence[Event]:
         """The next events, at least one; none once the stream is over."""
         if self._first is not None:
+            await self._told_which()
             first, self._first = self._first, None
-            await self._live.announced()
             if self._live.reply is not None:
                 self._is_over = True
                 return [Event.of(StreamResponse(message=self._live.reply))]
@@ -342,6 +333,13 @@ class Follower:
             await self._live._change()  # noqa: SLF001 the two are one mechanism
         return events
 
+    async def _told_which(self) -> None:
+        """Until it is known whether this is a stream of a task or of a reply. May be canceled and called
+        again: nothing is taken before."""
+        live = self._live
+        while not (live.is_announced or live.is_settled or live.is_abandoned or self._is_closed):
+            await live._change()  # noqa: SLF001 the two are one mechanism
+
     def close(self) -> None:
         """Also wakes a `batch` that waits."""
         if not self._is_closed:
@@ -355,6 +353,22 @@ class Follower:
         if self._until_terminal:
             return event.ends_task
         return event.ends_turn and not (self._outlives_auth and event.awaits_auth)
+
+
+# Of the ids alone: an event that held its task would keep it, and with it all that it has grown to.
+def _status_update(task_id: str, context_id: str, status: TaskStatus) -> StreamResponse:
+    event = TaskStatusUpdateEvent(task_id=task_id, context_id=context_id, status=status)
+    return StreamResponse(status_update=event)
+
+
+def _artifact_update(task_id: str, context_id: str, artifact: Artifact, *, append: bool) -> StreamResponse:
+    event = TaskArtifactUpdateEvent(task_id=task_id, context_id=context_id, artifact=artifact, append=append)
+    return StreamResponse(artifact_update=event)
+
+
+def _text_update(task_id: str, context_id: str, artifact_id: str, name: str, text: str) -> StreamResponse:
+    artifact = Artifact(artifact_id=artifact_id, name=name, parts=[Part(text=text)])
+    return _artifact_update(task_id, context_id, artifact, append=True)
 
 
 def status_now(state: TaskState, message: Message | None = None) -> TaskStatus:

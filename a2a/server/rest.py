@@ -121,8 +121,10 @@ class Rest:
         try:
             if target.allowed:
                 return _wrong_method(target, media_type)
-            body = await request.body(self._max_body_bytes)
+            request.check_query()
+            # Before the body is read: a stranger's may be large.
             call = await self._gate.enter(request.headers, request.query)
+            body = await request.body(self._max_body_bytes)
             return await self._operate(request, target, _params(request, target, body), call)
         except BodyTooLarge as exc:
             refusal = InvalidRequest(f"The request is over {exc.max_bytes:,} bytes.")

@@ -1,6 +1,7 @@
 """The turns of tasks: a skill runs, its output becomes events, and the end is kept before it is told."""
 
 import asyncio
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import assert_never
@@ -22,13 +23,15 @@ from a2a.skill import (
     SkillFailed,
     SkillOutcome,
 )
-from a2a.stores.base import StoredTask, TaskStore
+from a2a.stores.base import MessageKey, StoredTask, TaskStore
 from a2a.types import Artifact, Message, Part, Task, TaskState, TaskStatus, new_id
 
 log = structlog.get_logger(__name__)
 
 RESULT_NAME = "result"
 CANCEL_WAIT_S = 5.0
+MAX_REPLIES = 1_000
+STOPPED = "The agent stopped while it worked on this; send it again."
 SAVE_PAUSES_S = (0.1, 0.5, 2.0)
 
 # What a turn is to do, or how it ends without doing anything.
@@ -46,6 +49,10 @@ class Turns:
         self._max_unfinished = max_running + max_waiting
         self._workers: set[asyncio.Task[None]] = set()
         self._live: dict[str, LiveTask] = {}
+        self._is_closing = False
+        # How many read a task from the store just now; it stays live for them once it is.
+        self._loading: Counter[str] = Counter()
+        self._replies: OrderedDict[MessageKey, Message] = OrderedDict()
         self.running = 0
 
     @property
@@ -71,7 +78,13 @@ class Turns:
         live = self.find(task_id, owner)
         if live is not None:
             return live
-        stored = await self._store.get(task_id, owner)
+        self._loading[task_id] += 1
+        try:
+            stored = await self._store.get(task_id, owner)
+        finally:
+            self._loading[task_id] -= 1
+            if not self._loading[task_id]:
+                del self._loading[task_id]
         if stored is None:
             raise TaskNotFound
         return self.add(stored)
@@ -82,6 +95,8 @@ class Turns:
 
     def release(self, live: LiveTask) -> None:
         """Live no more, where nobody follows it and nothing runs."""
+        if live.id in self._loading:
+            return  # what is being read may be older than this
         has_ended = live.state.is_terminal or live.reply is not None
         if live.worker is None and (has_ended or live.followers == 0) and self._live.get(live.id) is live:
             del self._live[live.id]
@@ -98,6 +113,10 @@ class Turns:
         worker.add_done_callback(self._workers.discard)
         await begun
 
+    def reply_to(self, key: MessageKey) -> Message | None:
+        """What a message was answered that made no task, if that is not long ago."""
+        return self._replies.get(key)
+
     async def cancel(self, live: LiveTask) -> bool:
         """Stop the turn, or end a task that waits for its caller. False where it had ended by itself."""
         was_asking = live.state.is_interrupted
@@ -106,6 +125,7 @@ class Turns:
             return False
         if live.worker is not None:
             if not live.is_ending:
+                live.is_cancel_requested = True
                 live.worker.cancel()
             await asyncio.wait([live.worker], timeout=CANCEL_WAIT_S)
         if not live.state.is_terminal and live.reply is None:
@@ -119,15 +139,18 @@ class Turns:
                 await self._save(live, None)
 
     async def close(self, *, grace_s: float) -> None:
-        """Let running skills finish for `grace_s` seconds, then cancel what is left."""
+        """Let running skills finish for `grace_s` seconds, then cancel what is left; it has failed."""
         if not self._workers:
             return
         _, late = await asyncio.wait(self._workers, timeout=grace_s)
+        self._is_closing = True
         ending = {live.worker for live in self._live.values() if live.is_ending}
         for worker in late - ending:
             worker.cancel()
         if late:
-            await asyncio.wait(late)
+            _, stuck = await asyncio.wait(late, timeout=CANCEL_WAIT_S)
+            for worker in stuck:
+                log.error("skill.does_not_stop", worker=worker.get_name())
 
     async def _turn(self, live: LiveTask, work: Work, begin: Begin, begun: asyncio.Future[None]) -> None:
         try:
@@ -148,8 +171,18 @@ class Turns:
         try:
             status = await self._outcome(live, work)
         except asyncio.CancelledError:
-            status = status_now(TaskState.CANCELED)
+            status = self._stopped(live)
         await self._end(live, status)
+
+    def _stopped(self, live: LiveTask) -> TaskStatus:
+        """How a turn ends whose skill was canceled: by its caller, by the end of the process, or by something
+        of the skill's own, which is a failure of it."""
+        if live.is_cancel_requested:
+            return status_now(TaskState.CANCELED)
+        if self._is_closing:
+            return live.spoken(TaskState.FAILED, STOPPED, retryable=True)
+        log.error("skill.canceled_itself", task_id=live.id)
+        return live.spoken(TaskState.FAILED, "The agent failed: what it waited for was canceled.")
 
     async def _outcome(self, live: LiveTask, work: Work) -> TaskStatus:
         """How the turn ends. Raises CancelledError alone."""
@@ -179,22 +212,46 @@ class Turns:
         if live.is_ending:
             await live.settled()
             return
+        # At once, so that nobody begins a turn meanwhile; and in a task of its own where it can be left in
+        # the middle, as by a caller who cancels.
         live.is_ending = True
+        if asyncio.current_task() is live.worker:
+            await self._finish(live, status)
+        else:
+            await asyncio.shield(asyncio.create_task(self._finish(live, status)))
+
+    async def _finish(self, live: LiveTask, status: TaskStatus) -> None:
         if live.reply is not None:
-            await self._store.forget(live.id)
+            await self._forget(live)
         elif not await self._save_surely(live, status):
             status = live.spoken(
                 TaskState.FAILED, "The agent could not keep the result; send again.", retryable=True
             )
         live.set_status(status)
-        live.is_unsaved = live.is_ending = False
+        live.is_unsaved = False
+        # A skill that outlives its cancellation comes here again, and finds the task ended.
+        live.is_ending = live.state.is_terminal
         live.worker = None
         self.release(live)
+
+    async def _forget(self, live: LiveTask) -> None:
+        """A task that was answered without one. Its caller has the answer, whatever the store says."""
+        assert live.reply is not None
+        if live.turn_key is not None:
+            self._replies[live.turn_key] = live.reply
+            while len(self._replies) > MAX_REPLIES:
+                self._replies.popitem(last=False)
+        try:
+            await self._store.forget(live.id)
+        except Exception:
+            log.exception("store.forget_failed", task_id=live.id)
 
     async def _save_surely(self, live: LiveTask, status: TaskStatus) -> bool:
         for pause_s in (*SAVE_PAUSES_S, None):
             try:
-                return await self._save(live, status)
+                if await self._save(live, status):
+                    return True
+                live.is_doubtful = True
             except Exception:
                 log.exception("store.save_failed", task_id=live.id)
             if pause_s is not None:
@@ -203,18 +260,31 @@ class Turns:
 
     async def _save(self, live: LiveTask, status: TaskStatus | None) -> bool:
         async with live.saving:
-            if status is None and not live.is_unsaved:
-                return True  # the turn has ended while this waited
+            if status is None and (live.is_ending or not live.is_unsaved):
+                return True  # the end of the turn is kept, or was while this waited
+            if live.is_doubtful:
+                await self._find_version(live)
             task = live.snapshot(status)
             # The JSON of a settled task is what its caller gets, too.
             body = pydantic_core.to_json(task, exclude_none=True) if status is not None else None
             stored = StoredTask(task, live.owner, live.version + 1, live.skill_id, body)
             live.is_unsaved = False
-            if not await self._store.save(stored, expected_version=live.version):
+            # Until the store answers nobody knows which version it has: it may break, or this be canceled.
+            live.is_doubtful = True
+            is_saved = await self._store.save(stored, expected_version=live.version)
+            live.is_doubtful = False
+            if not is_saved:
                 return False
             live.version = stored.version
             live.kept = stored if status is not None else None
         return True
+
+    async def _find_version(self, live: LiveTask) -> None:
+        """Take up the version that the store has, after a save whose outcome was lost. One process writes."""
+        found = await self._store.get(live.id, live.owner)
+        if found is not None:
+            live.version = found.version
+        live.is_doubtful = False
 
 
 async def _run(live: LiveTask, skill: Skill, request: Request) -> None:
@@ -286,7 +356,7 @@ def _status_of(live: LiveTask, outcome: SkillOutcome) -> TaskStatus:
 def lost_task(stored: StoredTask) -> Task:
     """A task that worked when its process died, as it ends."""
     said = Message.from_agent(
-        Part.from_text("The agent stopped while it worked on this; send it again."),
+        Part.from_text(STOPPED),
         context_id=stored.task.context_id,
         task_id=stored.task.id,
     )

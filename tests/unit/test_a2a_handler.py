@@ -56,14 +56,16 @@ async def test_closing_lets_a_running_skill_finish() -> None:
     assert await state_of(handler, task_id) is TaskState.COMPLETED
 
 
-async def test_closing_cancels_what_outlasts_the_grace() -> None:
+async def test_what_outlasts_the_grace_has_failed_and_may_be_sent_again() -> None:
     script = ScriptedAgent()
     handler = new_handler(script)
     task_id = await start(handler, "for ever")
     await script.started["for ever"].wait()
     await handler.close(grace_s=0)
+    status = (await handler.get_task(GetTaskRequest(id=task_id))).status
 
-    assert await state_of(handler, task_id) is TaskState.CANCELED
+    assert status.message is not None
+    assert (status.state, status.message.metadata) == (TaskState.FAILED, {"retryable": True})
     assert handler.running == 0
 
 
