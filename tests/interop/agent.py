@@ -1,19 +1,29 @@
-"""Our agent for the SDK's client; it behaves as the SDK's agents do in peers/: the first word says how."""
+"""Our agent for the SDKs' clients; it behaves as the SDKs' agents do in peers/: the first word says how.
+`interop_agent` makes one that also speaks 0.3, or not."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 
 from a2a import Agent, InputRequired, Progress, Request, SkillFailed
 
-agent = Agent(name="Interop", description="Does as told.", version="1.0.0", url="http://127.0.0.1:8010")
+
+def interop_agent(*, serves_v03: bool = False) -> Agent:
+    agent = Agent(
+        name="Interop",
+        description="Does as told.",
+        version="1.0.0",
+        url="http://127.0.0.1:8010",
+        serves_v03=serves_v03,
+    )
+    agent.skill(
+        id="obey",
+        description="echo TEXT, chunks, ask, wait until canceled, or fail",
+        tags=["test"],
+        examples=["echo hello"],
+    )(obey)
+    return agent
 
 
-@agent.skill(
-    id="obey",
-    description="echo TEXT, chunks, ask, wait until canceled, or fail",
-    tags=["test"],
-    examples=["echo hello"],
-)
 async def obey(request: Request) -> AsyncGenerator[str | Progress]:
     if request.history:
         yield f"you said {request.text}"

@@ -1,6 +1,8 @@
 """Peers as processes of their own, each in an environment that `make interop` made for it under PEERS_DIR."""
 
+import json
 import os
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -8,11 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import HttpUrl
 
-from tests.support.network import until
+from a2a.settings import AgentSettings
+from tests.interop.agent import interop_agent
+from tests.support.network import free_port, until
+from tests.support.server import serving
 
 SCRIPTS = Path(__file__).parent / "peers"
 START_S = 30.0
+CHECKS_S = 100.0
 
 
 def peer_command(environment: str, script: str, *arguments: str) -> Sequence[str]:
@@ -40,6 +47,27 @@ def peer_agent(command: Sequence[str], port: int) -> Iterator[str]:
             yield url
         finally:
             process.kill()
+
+
+@contextmanager
+def our_agent(*, serves_v03: bool = False) -> Iterator[str]:
+    """The base URL of our agent, on every binding that it has."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        # The grace is for receivers of notifications that nobody runs.
+        settings = AgentSettings(agent_url=HttpUrl(url), agent_grpc_port=free_port(), agent_grace_s=0.5)
+        with serving(interop_agent(serves_v03=serves_v03).app(settings), listening=listening) as served:
+            yield served.url
+
+
+def checked_by(command: Sequence[str]) -> dict[str, str]:
+    """What a peer's client says of each of its checks."""
+    ended = subprocess.run(
+        command, env=peer_environment(), capture_output=True, check=False, timeout=CHECKS_S
+    )
+    assert ended.returncode == 0, ended.stderr.decode()
+    report: dict[str, str] = json.loads(ended.stdout)
+    return report
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:

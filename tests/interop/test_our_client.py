@@ -71,7 +71,7 @@ async def test_a_failed_task_says_why(client: A2AClient) -> None:
 async def test_a_question_is_answered_in_the_same_task(client: A2AClient) -> None:
     asked = await send(client, "ask")
     assert asked.status.state is TaskState.INPUT_REQUIRED
-    task = await send(client, "Oslo", task_id=asked.id, context_id=asked.context_id)
+    task = await send(client, "Oslo", asked)
     assert (task.id, task.status.state) == (asked.id, TaskState.COMPLETED)
     assert texts(task) == ["you said Oslo"]
 
@@ -122,7 +122,7 @@ async def test_an_ended_task_is_not_canceled(client: A2AClient) -> None:
 async def test_an_ended_task_takes_no_message(client: A2AClient) -> None:
     sent = await send(client, "echo hello")
     with pytest.raises((UnsupportedOperation, InvalidParams)):
-        await send(client, "more", task_id=sent.id, context_id=sent.context_id)
+        await send(client, "more", sent)
 
 
 async def test_a_subscriber_learns_of_the_end(client: A2AClient) -> None:
@@ -137,7 +137,7 @@ async def test_a_subscriber_learns_of_the_end(client: A2AClient) -> None:
         assert folded(events).status.state is TaskState.CANCELED
 
 
-async def test_a_push_configuration_is_kept_listed_and_deleted(client: A2AClient) -> None:
+async def test_a_push_configuration_is_kept_listed_and_deleted(client: A2AClient, spoken: str) -> None:
     async with waiting_task(client) as waiting:
         config = TaskPushNotificationConfig(
             task_id=waiting.id, id="mine", url="http://127.0.0.1:9/hook", token=WORD
@@ -146,6 +146,8 @@ async def test_a_push_configuration_is_kept_listed_and_deleted(client: A2AClient
         assert (created.id, created.url) == ("mine", config.url)
         request = GetTaskPushNotificationConfigRequest(task_id=waiting.id, id="mine")
         assert (await client.get_push_config(request, timeout_s=TIMEOUT_S)).url == config.url
+        if spoken == "HTTP+JSON 0.3":
+            return  # the SDK's server of that version lists and deletes over JSON-RPC alone
         assert await config_ids(client, waiting) == ["mine"]
         deleted = DeleteTaskPushNotificationConfigRequest(task_id=waiting.id, id="mine")
         await client.delete_push_config(deleted, timeout_s=TIMEOUT_S)
@@ -163,20 +165,21 @@ async def test_a_push_reaches_the_webhook(client: A2AClient) -> None:
     assert all(WORD.encode() in request for request in hook.requests)
 
 
-def said(text: str, **ids: str | None) -> Message:
-    return Message.from_user(Part.from_text(text), **ids)
+def said(text: str, task: Task | None = None) -> Message:
+    """The next message of the task, if any."""
+    if task is None:
+        return Message.from_user(Part.from_text(text))
+    return Message.from_user(Part.from_text(text), task_id=task.id, context_id=task.context_id)
 
 
 async def send(
     client: A2AClient,
     text: str,
+    task: Task | None = None,
     *,
     configuration: SendMessageConfiguration | None = None,
-    **ids: str | None,
 ) -> Task:
-    request = SendMessageRequest(
-        message=said(text, **ids), configuration=configuration or SendMessageConfiguration()
-    )
+    request = SendMessageRequest(message=said(text, task), configuration=configuration)
     answer = await client.send_message(request, timeout_s=TIMEOUT_S)
     assert isinstance(answer, Task)
     return answer

@@ -1,17 +1,10 @@
 """The official SDK's client does its whole work with our agent, on every binding that the card offers."""
 
-import json
-import socket
-import subprocess
 from collections.abc import Iterator
 
 import pytest
-from pydantic import HttpUrl
 
-from a2a.settings import AgentSettings
-from tests.interop.agent import agent
-from tests.interop.outside import peer_command, peer_environment
-from tests.support.server import serving
+from tests.interop.outside import checked_by, our_agent, peer_command
 
 BINDINGS = ("JSONRPC", "HTTP+JSON", "GRPC")
 CHECKS = (
@@ -37,27 +30,19 @@ CHECKS = (
 
 
 @pytest.fixture(scope="module")
-def our_agent() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        app = agent.app(AgentSettings(agent_url=HttpUrl(url)))
-        with serving(app, listening=listening) as served:
-            yield served.url
+def agent_url() -> Iterator[str]:
+    with our_agent() as url:
+        yield url
 
 
 @pytest.fixture(scope="module", params=BINDINGS)
-def report(request: pytest.FixtureRequest, our_agent: str) -> dict[str, str]:
+def report(request: pytest.FixtureRequest, agent_url: str) -> dict[str, str]:
     """What the SDK's client says of each check on one binding."""
-    command = peer_command("sdk-all", "sdk_client.py", our_agent, request.param)
-    ended = subprocess.run(command, env=peer_environment(), capture_output=True, check=False, timeout=300)
-    assert ended.returncode == 0, ended.stderr.decode()
-    checks: dict[str, str] = json.loads(ended.stdout)
+    checks = checked_by(peer_command("sdk-all", "sdk_client.py", agent_url, request.param))
     assert tuple(checks) == CHECKS
     return checks
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_sdks_client_finds(report: dict[str, str], check: str) -> None:
-    if report[check].startswith("skipped"):
-        pytest.skip(report[check])
     assert report[check] == "ok"

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from a2a import Agent, Request
 from a2a.errors import InvalidParams, ResourceExhausted
 from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest
 from a2a.types import Message, Part, Task, TaskState
@@ -158,3 +159,25 @@ async def test_a_client_names_its_context_as_it_likes(context_id: str) -> None:
     task = await new_handler(ScriptedAgent()).send_message(SendMessageRequest(message=message))
 
     assert task.context_id == context_id
+
+
+# What the caller would like
+
+
+async def test_a_skill_learns_which_media_types_its_caller_would_like() -> None:
+    """3.2.2"""
+    seen: list[tuple[str, ...]] = []
+    agent = Agent(name="One", description="One skill.", version="1")
+
+    @agent.skill(id="only", description="The only skill.", tags=["only"])
+    async def only(request: Request) -> str:
+        seen.append(request.accepted_output_modes)
+        return ""
+
+    configuration = SendMessageConfiguration(accepted_output_modes=["text/markdown", "image/png"])
+    message = Message.from_user(Part.from_text("go"))
+    await LocalClient(agent.skills).send_message(
+        SendMessageRequest(message=message, configuration=configuration)
+    )
+
+    assert seen == [("text/markdown", "image/png")]
