@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, FilePath, HttpUrl, ValidationError
+from pydantic import AfterValidator, Field, FilePath, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from a2a.logs import LogFormat, LogLevel
@@ -24,6 +24,12 @@ def read_settings(model: type[SettingsT]) -> SettingsT:
         raise SystemExit("\n".join(lines)) from exc
 
 
+def _store_url(value: str) -> str:
+    if not value.startswith(("sqlite:///", "postgresql://")):
+        raise ValueError("give sqlite:///path or postgresql://user@host/database")
+    return value
+
+
 class AgentSettings(BaseSettings):
     """Read when the app starts; each variable is explained in .env.example."""
 
@@ -37,7 +43,7 @@ class AgentSettings(BaseSettings):
     agent_max_running: Annotated[int, Field(gt=0)] = 32
     agent_max_streams: Annotated[int, Field(gt=0)] = 1_000
     agent_grace_s: Annotated[float, Field(ge=0)] = 10.0
-    task_store_url: str | None = None
+    task_store_url: Annotated[str, AfterValidator(_store_url)] | None = None
     task_store_keep_days: Annotated[float, Field(gt=0)] = 30.0
     agent_push_allow_loopback: bool | None = None
     agent_push_allow_private: bool = False

@@ -14,6 +14,7 @@ class Request:
 
     `history` holds the earlier messages of the same task, oldest first; it is empty on the first turn.
     `accepted_output_modes` are the media types that the caller would like; empty where it said nothing.
+    `caller` is who asks, as the agent's security schemes name them; empty where nobody is asked.
     """
 
     message: Message
@@ -22,6 +23,7 @@ class Request:
     skill_id: str
     history: tuple[Message, ...] = ()
     accepted_output_modes: tuple[str, ...] = ()
+    caller: str = ""
 
     @property
     def text(self) -> str:

@@ -226,7 +226,13 @@ def _work(live: LiveTask, skill: Skill | Rejected, incoming: Incoming) -> Work:
     live.skill_id = skill.id
     history = tuple(live.history[:-1])
     request = Request(
-        incoming.message, live.id, live.context_id, skill.id, history, incoming.accepted_output_modes
+        message=incoming.message,
+        task_id=live.id,
+        context_id=live.context_id,
+        skill_id=skill.id,
+        history=history,
+        accepted_output_modes=incoming.accepted_output_modes,
+        caller=incoming.caller.name,
     )
     return skill, request
 

@@ -233,6 +233,16 @@ class LiveTask:
                 raise InternalError("The agent could not begin with this; send it again.")
             await self._change()
 
+    @property
+    def is_being_ended(self) -> bool:
+        """The end of the turn is being kept, and not told yet."""
+        return self.is_ending and not self.state.is_terminal
+
+    async def ended(self) -> None:
+        """Until the end of the turn is kept and told."""
+        while self.is_being_ended:
+            await self._change()
+
     async def begun(self) -> None:
         """Until the beginning of the turn is kept, or it is known that it cannot be."""
         while self.is_beginning and not self.is_abandoned:

@@ -95,8 +95,8 @@ class Turns:
 
     def release(self, live: LiveTask) -> None:
         """Live no more, where nobody follows it and nothing runs."""
-        if live.id in self._loading:
-            return  # what is being read may be older than this
+        if live.id in self._loading or live.is_being_ended:
+            return  # what is read, now or then, may be older than this
         has_ended = live.state.is_terminal or live.reply is not None
         if live.worker is None and (has_ended or live.followers == 0) and self._live.get(live.id) is live:
             del self._live[live.id]
@@ -210,7 +210,7 @@ class Turns:
     async def _end(self, live: LiveTask, status: TaskStatus) -> None:
         """Keep the end of the turn, then tell it. Once: whoever comes second finds it done."""
         if live.is_ending:
-            await live.settled()
+            await live.ended()
             return
         # At once, so that nobody begins a turn meanwhile; and in a task of its own where it can be left in
         # the middle, as by a caller who cancels.

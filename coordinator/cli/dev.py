@@ -82,7 +82,16 @@ def _command(path: Path, listening: socket.socket) -> list[str]:
     pairs = [f"AGENT_URL={url}", "PYTHONUNBUFFERED=1"]
     if "agent_grace_s" not in settings.model_fields_set:
         pairs.append("AGENT_GRACE_S=1")
-    server = [sys.executable, "-m", "coordinator.cli.dev_server", str(listening.fileno()), str(path), url]
+    # -B: a compiled file is told from a newer source by size and second, which two quick changes can share.
+    server = [
+        sys.executable,
+        "-B",
+        "-m",
+        "coordinator.cli.dev_server",
+        str(listening.fileno()),
+        str(path),
+        url,
+    ]
     # So that it does not outlive us when we are killed, where the system can do that.
     setpriv = shutil.which("setpriv")
     return [*([setpriv, "--pdeathsig", "TERM"] if setpriv else []), "env", *pairs, *server]

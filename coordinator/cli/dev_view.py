@@ -82,6 +82,7 @@ class _Exchange:
         self._asked, self._answered = bytearray(), bytearray()
         self._number = 0
         self._status = 0
+        self._asked_bytes = 0
         self._events = 0
         self._chunks: dict[str, int] = {}
         self._skill = ""
@@ -91,6 +92,7 @@ class _Exchange:
         async def hear() -> Message:
             message = await receive()
             if message["type"] == "http.request":
+                self._asked_bytes += len(message.get("body", b""))
                 _keep(self._asked, message.get("body", b""))
                 if not message.get("more_body", False):
                     self._show_call()
@@ -142,7 +144,9 @@ class _Exchange:
         self._number, self._is_called = self._view.number(), True
         self._skill = self._view.skill_of(called)
         task = f"task {one_line(called.task_id[:8])}" if called.task_id else ""
-        parts = [called.binding, called.operation, one_line(self._skill), task, called.words]
+        # What is read of a longer one is its beginning; the sizes of files in it are those of what is there.
+        cut = f"(cut; {self._asked_bytes:,} bytes in all)" if self._asked_bytes > KEPT_BYTES else ""
+        parts = [called.binding, called.operation, one_line(self._skill), task, called.words, cut]
         self._view.say(self._number, "  ".join(filter(None, parts)), "bold")
 
     def _take(self, body: bytes) -> None:

@@ -7,6 +7,8 @@ import pytest
 from a2a import Agent, Request
 from a2a.errors import InvalidParams, ResourceExhausted
 from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest
+from a2a.server.context import CallContext
+from a2a.server.security import Caller
 from a2a.types import Message, Part, Task, TaskState
 from tests.support.local_client import LocalClient
 from tests.support.scripted_agent import ScriptedAgent
@@ -181,3 +183,20 @@ async def test_a_skill_learns_which_media_types_its_caller_would_like() -> None:
     )
 
     assert seen == [("text/markdown", "image/png")]
+
+
+async def test_a_skill_learns_who_asks() -> None:
+    seen: list[str] = []
+    agent = Agent(name="One", description="One skill.", version="1")
+
+    @agent.skill(id="only", description="The only skill.", tags=["only"])
+    async def only(request: Request) -> str:
+        seen.append(request.caller)
+        return ""
+
+    client = LocalClient(agent.skills)
+    request = SendMessageRequest(message=Message.from_user(Part.from_text("go")))
+    await client.handler.send_message(request, CallContext(caller=Caller("anna", "apiKey")))
+    await client.send_message(request)
+
+    assert seen == ["anna", ""]
