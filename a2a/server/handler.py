@@ -198,12 +198,11 @@ class RequestHandler:
 
     async def cancel_task(self, request: CancelTaskRequest, call: CallContext) -> Task:
         live = await self._turns.load(request.id, call.owner(request))
-        was_asking = live.state.is_interrupted
-        is_canceled = not live.state.is_terminal and await self._turns.cancel(live)
+        canceled_in = None if live.state.is_terminal else await self._turns.cancel(live)
         self._turns.release(live)
-        if not is_canceled:
+        if canceled_in is None:
             raise TaskNotCancelable
-        if was_asking:
+        if canceled_in.is_interrupted:
             await tell_canceled(self._skills.get(live.skill_id or ""), live.id)
             await self._tell_receivers(live.snapshot())
         return live.snapshot()

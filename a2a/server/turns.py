@@ -117,20 +117,27 @@ class Turns:
         """What a message was answered that made no task, if that is not long ago."""
         return self._replies.get(key)
 
-    async def cancel(self, live: LiveTask) -> bool:
-        """Stop the turn, or end a task that waits for its caller. False where it had ended by itself."""
-        was_asking = live.state.is_interrupted
+    async def cancel(self, live: LiveTask) -> TaskState | None:
+        """Stop the turn, or end a task that waits for its caller. The state it was canceled in; None where it
+        had ended otherwise."""
         await live.begun()
         if live.is_abandoned:
-            return False
+            return None
+        canceled_in = live.state
         if live.worker is not None:
             if not live.is_ending:
                 live.is_cancel_requested = True
                 live.worker.cancel()
             await asyncio.wait([live.worker], timeout=CANCEL_WAIT_S)
+        if live.is_being_ended and live.worker is None:
+            await live.ended()
+            return None  # somebody else cancels it
         if not live.state.is_terminal and live.reply is None:
+            # Its turn may have ended in a question while this waited.
+            canceled_in = live.state
             await self._end(live, status_now(TaskState.CANCELED))
-        return live.state is TaskState.CANCELED and (was_asking or live.reply is None)
+        is_canceled = live.state is TaskState.CANCELED and live.reply is None
+        return canceled_in if is_canceled else None
 
     async def save_running(self, owner: str | None = None) -> None:
         """Keep how far running tasks have come; the end of a turn is kept without this."""

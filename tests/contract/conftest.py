@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from tests.contract.receivers import Receiver, receiving
 from tests.support.bindings import BINDINGS, Caller, World, served
 from tests.support.databases import postgres_database
 from tests.support.scripted_agent import Rpc, ScriptedAgent
@@ -45,7 +46,9 @@ def rpc(served_agent: ServedAgent, http: httpx.AsyncClient) -> Rpc:
 
 
 @pytest.fixture(scope="module", params=STORES)
-def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+def store_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str | None]:
     """An empty task store of each kind; PostgreSQL where TEST_DATABASE_URL names a server."""
     if request.param == "postgresql":
         with postgres_database(request.getfixturevalue("postgres_server")) as url:
@@ -60,6 +63,12 @@ def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def world(store_url: str | None) -> Iterator[World]:
     with served(store_url) as world:
         yield world
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture(params=BINDINGS)

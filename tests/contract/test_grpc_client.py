@@ -265,7 +265,7 @@ async def test_an_agent_over_its_limit_is_busy() -> None:
 
 
 async def test_a_request_that_is_too_large_for_the_agent_says_so() -> None:
-    async with serving_grpc(max_message_bytes=10_000) as served, bound(served.target) as binding:
+    async with serving_grpc(max_request_bytes=10_000) as served, bound(served.target) as binding:
         with pytest.raises(InvalidRequest):
             await binding.call(SEND_MESSAGE, sending("x" * 20_000), PLAIN)
 

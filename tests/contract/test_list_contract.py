@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.bindings import GRPC, BINDINGS, Caller, Result, World, state, word
+from tests.support.bindings import BINDINGS, GRPC, Caller, Result, World, state, word
 
 
 async def walked(agent: Caller, **params: Any) -> list[Result]:
@@ -114,7 +114,9 @@ async def test_a_page_size_out_of_bounds_is_refused_by_name(agent: Caller, size:
     assert (refused.name, refused.fields) == ("INVALID_ARGUMENT", ("pageSize",))
 
 
-@pytest.mark.parametrize("token", ["x", "0", "MTI6", "////", "%00", "ü", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk6eA"])
+@pytest.mark.parametrize(
+    "token", ["x", "0", "MTI6", "////", "%00", "ü", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk6eA"]
+)
 async def test_a_token_that_is_none_is_refused_by_name(agent: Caller, token: str) -> None:
     """3.1.4"""
     refused = await agent.refusal("ListTasks", {"pageToken": token})
@@ -187,7 +189,7 @@ async def test_tasks_are_listed_from_a_time_on(agent: Caller) -> None:
 
 async def test_a_time_with_an_offset_is_the_time_that_it_means(agent: Caller) -> None:
     """5.6.1"""
-    context, made_ids = await made(agent, 1)
+    context, _ = await made(agent, 1)
     for at, count in (("2000-01-01T00:00:00+01:00", 1), ("2999-01-01T00:00:00-01:00", 0)):
         page = await agent.call("ListTasks", {"contextId": context, "statusTimestampAfter": at})
         assert len(ids(page)) == count
@@ -195,7 +197,7 @@ async def test_a_time_with_an_offset_is_the_time_that_it_means(agent: Caller) ->
 
 async def test_a_context_that_is_another_counts_for_nothing(agent: Caller) -> None:
     """3.1.4"""
-    context, made_ids = await made(agent, 1)
+    context, _ = await made(agent, 1)
     for other in (context.upper(), context[:-1], f"{context}%", "%", "_"):
         assert (await agent.call("ListTasks", {"contextId": other}))["totalSize"] == 0
 
@@ -204,7 +206,11 @@ async def test_filters_hold_together(agent: Caller) -> None:
     """3.1.4"""
     context, (done,) = await made(agent, 1)
     await agent.send("x", "fail", contextId=context)
-    params = {"contextId": context, "status": "TASK_STATE_COMPLETED", "statusTimestampAfter": "2000-01-01T00:00:00Z"}
+    params = {
+        "contextId": context,
+        "status": "TASK_STATE_COMPLETED",
+        "statusTimestampAfter": "2000-01-01T00:00:00Z",
+    }
 
     assert ids(*await walked(agent, **params, pageSize=1)) == [done]
 

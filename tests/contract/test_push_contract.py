@@ -1,57 +1,21 @@
 """Push notifications: their configurations and their delivery, over every binding and store."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import asyncio
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from tests.support.bindings import Caller, Result, World, message, state, told, word
-from tests.support.server import serving
+from tests.contract.receivers import Receiver
+from tests.support.bindings import Caller, Result, World, message, state, word
 from tests.support.waiting import eventually
 
-HOOK = "https://example.org/hook"
+HOOK = "http://127.0.0.1:9/hook"
 CREATE, GET, LIST, DELETE = (
     "CreateTaskPushNotificationConfig",
     "GetTaskPushNotificationConfig",
     "ListTaskPushNotificationConfigs",
     "DeleteTaskPushNotificationConfig",
 )
-
-
-@dataclass(slots=True)
-class Receiver:
-    """What was posted, by the path it was posted to."""
-
-    url: str = ""
-    posted: list[tuple[str, dict[str, str], Result]] = field(default_factory=list)
-
-    async def take(self, request: Request) -> Response:
-        body = json.loads(await request.body())
-        self.posted.append((request.url.path.strip("/"), dict(request.headers), body))
-        return Response(status_code=204)
-
-    def told(self, path: str) -> list[str]:
-        return [told(body) for at, _, body in self.posted if at == path]
-
-    async def heard(self, path: str, last: str) -> list[str]:
-        """All that was told at the path, once `last` was."""
-        await eventually(lambda: self.told(path)[-1:] == [last], within_s=5)
-        return self.told(path)
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    app = Starlette(routes=[Route("/{path}", receiver.take, methods=["POST"])])
-    with serving(app) as server:
-        receiver.url = server.url
-        yield receiver
 
 
 async def asking(agent: Caller) -> Result:
@@ -237,6 +201,19 @@ async def test_a_receiver_hears_that_the_task_was_canceled(
 
     assert state(canceled) == "CANCELED"
     await receiver.heard(path, "CANCELED")
+
+
+async def test_many_cancels_at_once_are_told_as_one(agent: Caller, receiver: Receiver) -> None:
+    """3.1.5"""
+    path = word()
+    configuration = {"taskPushNotificationConfig": {"url": f"{receiver.url}/{path}"}}
+    task = await agent.send("weather", "ask", configuration=configuration)
+    await receiver.heard(path, "INPUT_REQUIRED")
+    canceling = [agent.call("CancelTask", {"id": task["id"]}) for _ in range(5)]
+    await asyncio.gather(*canceling, return_exceptions=True)
+    await receiver.heard(path, "CANCELED")
+
+    assert receiver.told(path).count("CANCELED") == 1
 
 
 async def test_a_deleted_configuration_is_told_no_more(

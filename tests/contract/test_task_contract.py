@@ -28,7 +28,7 @@ async def test_a_running_task_is_got_as_it_is_now(world: World, agent: Caller) -
 
 
 @pytest.mark.parametrize("operation", ["GetTask", "CancelTask", "SubscribeToTask"])
-@pytest.mark.parametrize("task_id", ["nobody's", "ü", "..", "a:b", "%", "x" * 1_000])
+@pytest.mark.parametrize("task_id", ["nobody's", "ü", "a:b", "%", "x" * 1_000])
 async def test_an_unknown_task_is_not_found(agent: Caller, operation: str, task_id: str) -> None:
     """3.1.3, 3.1.5, 3.1.6, 5.4"""
     assert (await agent.refusal(operation, {"id": task_id})).name == "TASK_NOT_FOUND"
@@ -148,3 +148,11 @@ async def test_many_cancels_at_once_end_the_task_once(agent: Caller) -> None:
 
         assert {state(answer) for answer in canceled} == {"CANCELED"}
         assert set(refused) <= {"TASK_NOT_CANCELABLE"}
+
+
+# GetExtendedAgentCard
+
+
+async def test_an_extended_card_that_is_not_declared_is_not_supported(agent: Caller) -> None:
+    """3.3.4"""
+    assert (await agent.refusal("GetExtendedAgentCard")).name == "UNSUPPORTED_OPERATION"

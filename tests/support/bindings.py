@@ -1,4 +1,4 @@
-"""The plainest caller there can be for each binding, all with one interface: what a test says, it says of each.
+"""The plainest caller there can be for each binding, all with one interface.
 
 Every refusal is checked against the specification's table of errors (5.4) on its way to the test.
 """
@@ -385,7 +385,7 @@ def _fields(details: list[Result]) -> tuple[str, ...]:
 
 
 def _message(operation: str, params: Params) -> Any:
-    return ParseDict(params, GetMessageClass(SERVICE.methods_by_name[operation].input_type)())
+    return ParseDict(dict(params), GetMessageClass(SERVICE.methods_by_name[operation].input_type)())
 
 
 def _refused(error: grpc.aio.AioRpcError) -> Refused:

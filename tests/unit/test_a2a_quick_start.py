@@ -8,7 +8,11 @@ PROGRAM = """
 import json, sys
 from a2a import Agent
 agent = Agent(name="Lean", description="Lean.", version="1.0.0")
-agent.skill(id="echo", description="Echo", tags=["echo"])(lambda request: request.text)
+
+@agent.skill(id="echo", description="Echo", tags=["echo"])
+async def echo(request):
+    return request.text
+
 agent.app()
 print(json.dumps(sorted({name.partition(".")[0] for name, module in sys.modules.items() if module})))
 """
