@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from structlog.testing import capture_logs
 
 from a2a.guard import AddressPolicy, guarded_client
 from a2a.requests import AuthenticationInfo, TaskPushNotificationConfig
@@ -22,6 +21,7 @@ from a2a.server.push import PushSender
 from a2a.stores.base import StoredTask
 from a2a.types import Artifact, Part, Task, TaskState
 from tests.conftest import Serve
+from tests.support.logs import capture_logs
 from tests.support.raw_server import (
     Answer,
     answering,

@@ -18,13 +18,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from structlog.testing import capture_logs
 
 from a2a.errors import AuthenticationUnavailable, PermissionDenied, Unauthenticated
 from a2a.server.security import Authenticator, Caller, OAuth2ClientCredentials, Requirement
 from a2a.server.security.callers import Grant, Refusal
 from a2a.server.security.jwks import Jwks, JwksUnavailable, usable_keys
 from a2a.server.security.tokens import JwtVerifier
+from tests.support.logs import capture_logs
 from tests.support.raw_server import Answer, answering, dribbles, response, says, says_and_hangs
 
 Json = dict[str, Any]

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from a2a.errors import AddressRefused, InvalidParams
 from a2a.fold import TaskFold
@@ -30,6 +29,7 @@ from a2a.types import (
     TaskState,
     TaskStatus,
 )
+from tests.support.logs import capture_logs
 from tests.support.waiting import Gate, eventually
 
 PUBLIC = AddressPolicy(allow_loopback=False, allow_private=False)

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from structlog.testing import capture_logs
 
 from a2a.errors import AuthenticationUnavailable, Unauthenticated
 from a2a.server.security import (
@@ -25,6 +24,7 @@ from a2a.server.security import (
     query_map,
 )
 from a2a.server.security.schemes import Location, Requirement
+from tests.support.logs import capture_logs
 
 ALICES_KEY = "alices-key-0123456789"
 BOBS = "bobs-token-0123456789"
