@@ -19,7 +19,7 @@ check: $(STAMP)
 	$(BIN)/pytest -q tests/architecture
 
 test: $(STAMP)
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks.run
