@@ -7,6 +7,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import structlog
 from fastapi import FastAPI
 
 from a2a.card_types import (
@@ -17,11 +18,14 @@ from a2a.card_types import (
     AgentProvider,
     AgentSkill,
 )
+from a2a.logs import configure_logging
 from a2a.server.app import Blueprint, Lifespan, build_app
 from a2a.server.security import Requirement, Scheme, card_requirements, card_schemes, checked_requirements
 from a2a.settings import AgentSettings, read_settings
 from a2a.skill import CancelHook, Skill, SkillFunction
 from a2a.types import PROTOCOL_VERSION
+
+log = structlog.get_logger(__name__)
 
 FunctionT = TypeVar("FunctionT", bound=SkillFunction)
 DEFAULT_MODES = ("text/plain",)
@@ -180,10 +184,13 @@ class Agent:
 
         self.url = f"http://{host}:{port}"
         settings = read_settings(AgentSettings)
+        app = self.app(settings)
+        configure_logging(settings.log_level, settings.log_format)
+        log.info("agent.starting", agent=self.name, url=self.url, docs=f"{self.url}/docs")
         # Without it a follower of a long task would hold up the end of the process for as long as it likes.
         graceful_s = math.ceil(settings.agent_grace_s)
         uvicorn.run(
-            self.app(settings),
+            app,
             host=host,
             port=port,
             log_level="warning",
@@ -214,5 +221,8 @@ def _signed(card: AgentCard, settings: AgentSettings) -> AgentCard:
         return card
     from a2a.signing import sign_card
 
-    key = settings.agent_signing_key_file.read_text()
-    return sign_card(card, key, kid=settings.agent_signing_key_id, alg=settings.agent_signing_algorithm)
+    try:
+        key = settings.agent_signing_key_file.read_text()
+        return sign_card(card, key, kid=settings.agent_signing_key_id, alg=settings.agent_signing_algorithm)
+    except (OSError, ValueError) as exc:
+        raise SystemExit(f"AGENT_SIGNING_KEY_FILE: {exc}") from exc

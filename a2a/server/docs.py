@@ -86,13 +86,41 @@ def with_protocol(made: OpenApi, card: AgentCard) -> OpenApi:
         refs, definitions = _schemas()
         for name, schema in {**definitions, "A2AError": _ERROR_SCHEMA}.items():
             schemas.setdefault(name, schema)
+        guarded = _security(card, components)
         paths[WELL_KNOWN_PATH] = {"get": _card_operation(refs)}
-        paths.setdefault("/", {})["post"] = rpc_operation(card)
+        paths.setdefault("/", {})["post"] = rpc_operation(card) | guarded
         for method, path, operation, answer in _OPERATIONS:
-            paths.setdefault(path, {})[method] = _rest_operation(card, refs, method, path, operation, answer)
+            described = _rest_operation(card, refs, method, path, operation, answer)
+            paths.setdefault(path, {})[method] = described | guarded
         return document
 
     return openapi
+
+
+def _security(card: AgentCard, components: dict[str, Json]) -> dict[str, Json]:
+    """The card's schemes as OpenAPI has them, for the page to ask for, and which of them are needed."""
+    if not card.security_schemes:
+        return {}
+    schemes = components.setdefault("securitySchemes", {})
+    for name, scheme in card.security_schemes.items():
+        key, http, oauth = (
+            scheme.api_key_security_scheme,
+            scheme.http_auth_security_scheme,
+            scheme.oauth2_security_scheme,
+        )
+        flow = oauth.flows.client_credentials if oauth is not None else None
+        if key is not None:
+            schemes[name] = {"type": "apiKey", "in": key.location, "name": key.name}
+        elif http is not None:
+            schemes[name] = {"type": "http", "scheme": http.scheme.lower()}
+        elif flow is not None:
+            flows = {"clientCredentials": {"tokenUrl": flow.token_url, "scopes": flow.scopes}}
+            schemes[name] = {"type": "oauth2", "flows": flows}
+    needed = [
+        {name: scopes.list for name, scopes in (requirement.schemes or {}).items() if name in schemes}
+        for requirement in card.security_requirements or ()
+    ]
+    return {"security": needed}
 
 
 Refs = dict[tuple[Any, JsonSchemaMode], Json]
@@ -181,6 +209,8 @@ def _flat(field: Json, schema: Json) -> Json:
 
 
 def _rest_examples(card: AgentCard, operation: str) -> dict[str, Json]:
+    if operation == "CancelTask":
+        return {"cancel": {"summary": "Cancel it", "value": {}}}
     if operation == "CreateTaskPushNotificationConfig":
         return {"webhook": {"summary": "A webhook", "value": {"url": "http://127.0.0.1:9000/updates"}}}
     if operation not in ("SendMessage", "SendStreamingMessage"):

@@ -107,7 +107,9 @@ class JsonRpc:
     async def _operate(self, rpc: Call, call: CallContext) -> Answer | Stream:
         operations, params = self._operations, rpc.params
         if not operations.knows(rpc.method):
-            raise MethodNotFound
+            raise MethodNotFound(
+                "This agent has no such method; those of A2A 1.0 are written like SendMessage."
+            )
         before, after = b'{"jsonrpc":"2.0","id":' + pydantic_core.to_json(rpc.id) + b',"result":', b"}"
         headers = extension_headers(call)
         if operations.is_streaming(rpc.method):

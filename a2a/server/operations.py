@@ -106,14 +106,17 @@ def validated(model: type[ModelT], params: Json) -> ModelT:
     try:
         return model.model_validate({} if params is None else params)
     except ValidationError as exc:
-        raise InvalidParams(violations=violations_of(exc.errors(include_url=False))) from exc
+        violations = violations_of(exc.errors(include_url=False))
+        more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
+        first = f"{violations[0].field}: {violations[0].description}{more}"
+        raise InvalidParams(first, violations=violations) from exc
 
 
 def violations_of(errors: list[ErrorDetails]) -> list[FieldViolation]:
     return [
         FieldViolation(
             ".".join(str(step) for step in error["loc"])[:MAX_VIOLATION_CHARS] or "params",
-            error["msg"][:MAX_VIOLATION_CHARS],
+            error["msg"].removeprefix("Value error, ")[:MAX_VIOLATION_CHARS],
         )
         for error in errors[:MAX_VIOLATIONS]
     ]

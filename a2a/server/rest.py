@@ -182,7 +182,7 @@ def _params(request: HttpRequest, target: Target, body: bytes) -> Json:
         raise InvalidParams("The body is one JSON object.")
     for name, value in target.fields.items():
         if params.get(name, value) != value:
-            raise InvalidParams(violations=[FieldViolation(name, "the path says another")])
+            raise InvalidParams(violations=[FieldViolation(name, f"differs from the {name} in the path")])
     return {**params, **target.fields}
 
 

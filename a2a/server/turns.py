@@ -31,7 +31,8 @@ log = structlog.get_logger(__name__)
 RESULT_NAME = "result"
 CANCEL_WAIT_S = 5.0
 MAX_REPLIES = 1_000
-STOPPED = "The agent stopped while it worked on this; send it again."
+NOT_KEPT = "The agent could not keep the result; send it again with a new messageId."
+STOPPED = "The agent stopped while it worked on this; send it again with a new messageId."
 SAVE_PAUSES_S = (0.1, 0.5, 2.0)
 
 # What a turn is to do, or how it ends without doing anything.
@@ -193,11 +194,12 @@ class Turns:
 
     async def _outcome(self, live: LiveTask, work: Work) -> TaskStatus:
         """How the turn ends. Raises CancelledError alone."""
+        if isinstance(work, SkillOutcome):
+            # Not raised: its traceback would hold this frame, which holds it, and the task with both.
+            return _status_of(live, work)
         if self._slots.locked():
             live.announce()  # nobody knows how long it will wait
         try:
-            if isinstance(work, SkillOutcome):
-                raise work
             async with self._slots:
                 self.running += 1
                 try:
@@ -232,7 +234,9 @@ class Turns:
             await self._forget(live)
         elif not await self._save_surely(live, status):
             status = live.spoken(
-                TaskState.FAILED, "The agent could not keep the result; send again.", retryable=True
+                TaskState.FAILED,
+                "The agent could not keep the result; send it again with a new messageId.",
+                retryable=True,
             )
         live.set_status(status)
         live.is_unsaved = False

@@ -379,3 +379,21 @@ def ids(response: StreamResponse) -> tuple[str, str]:
     update = response.status_update or response.artifact_update
     assert update is not None
     return update.task_id, update.context_id
+
+
+async def test_a_message_that_no_skill_takes_leaves_nothing_behind() -> None:
+    """Each may be as large as a body may be."""
+    client = LocalClient(only(Skills().wait))
+    message = Message.from_user(Part.from_text("x"), metadata={"skillId": "none"})
+    with without_the_collector():
+        before = living_tasks()
+        refused = await client.send_message(SendMessageRequest(message=message))
+        await let_others_run()
+        after = living_tasks()
+
+    assert isinstance(refused, Task)
+    assert (refused.status.state, after) == (TaskState.REJECTED, before)
+
+
+def living_tasks() -> int:
+    return sum(isinstance(item, LiveTask) for item in gc.get_objects())
