@@ -1,7 +1,6 @@
 """The author's side: an agent is a name and skills; `app()` makes a server of it."""
 
 import contextlib
-import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
 from typing import TypeVar
@@ -180,22 +179,14 @@ class Agent:
 
     def run(self, *, host: str = "127.0.0.1", port: int) -> None:
         """Serve until interrupted; for agents started as a script."""
-        import uvicorn
+        from a2a.server.serving import serve_until_interrupted
 
         self.url = f"http://{host}:{port}"
         settings = read_settings(AgentSettings)
         app = self.app(settings)
         configure_logging(settings.log_level, settings.log_format)
         log.info("agent.starting", agent=self.name, url=self.url, docs=f"{self.url}/docs")
-        # Without it a follower of a long task would hold up the end of the process for as long as it likes.
-        graceful_s = math.ceil(settings.agent_grace_s)
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            log_level="warning",
-            timeout_graceful_shutdown=graceful_s,
-        )
+        serve_until_interrupted(app, host=host, port=port, grace_s=settings.agent_grace_s)
 
 
 def _card_skill(skill: Skill) -> AgentSkill:

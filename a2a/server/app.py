@@ -4,6 +4,7 @@ import gc
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -82,6 +83,7 @@ def build_app(plan: Blueprint, settings: AgentSettings) -> FastAPI:
         description=agent_description(card),
         lifespan=life,
     )
+    app.state.drain = partial(handler.drain, grace_s=settings.agent_grace_s)
     app.openapi = with_protocol(app.openapi, card)  # type: ignore[method-assign]  # FastAPI's documented way
     # For a person who opens the server's address in a browser.
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)

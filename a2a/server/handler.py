@@ -98,6 +98,10 @@ class RequestHandler:
     async def save_running(self) -> None:
         await self._turns.save_running()
 
+    async def drain(self, *, grace_s: float) -> None:
+        """Let running skills finish for `grace_s` seconds, then fail what is left; callers learn of both."""
+        await self._turns.close(grace_s=grace_s)
+
     async def close(self, *, grace_s: float) -> None:
         """Let running skills finish for `grace_s` seconds, then cancel what is left."""
         self.is_closed = True
