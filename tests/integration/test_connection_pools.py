@@ -54,7 +54,7 @@ def test_hundreds_of_slow_steps_keep_no_probe_from_an_idle_agent(database_url: s
         for _ in range(MORE_THAN_A_POOL):
             coordinator.http.post("/api/tasks", json={"description": "hold", "plan": plan})
         eventually_now(
-            lambda: coordinator.http.get("/ready").json()["running_tasks"] >= MORE_THAN_A_POOL, within_s=60
+            lambda: coordinator.http.get("/ready").json()["running_tasks"] >= MORE_THAN_A_POOL, within_s=180
         )
         assert_probed_well_from_now(coordinator, idle_id, times=4)
         gate.open()
