@@ -143,6 +143,11 @@ class TaskState(StrEnum):
         """Waiting for the client: a blocking send returns here too (3.2.2)."""
         return self in (TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED)
 
+    @property
+    def is_settled(self) -> bool:
+        """Ended, or waiting for the client: nothing more comes by itself."""
+        return self.is_terminal or self.is_interrupted
+
 
 _TERMINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.REJECTED})
 

@@ -259,7 +259,7 @@ def event_to_v03(event: JsonObject) -> JsonObject:
             "kind": "status-update",
             **picked(update, _STATUS_EVENT),
             "status": _status_to_v03(update["status"]),
-            "final": state.is_terminal or state.is_interrupted,
+            "final": state.is_settled,
         }
     update = event["artifactUpdate"]
     return {

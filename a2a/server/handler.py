@@ -38,7 +38,7 @@ from a2a.server.live import Follower, LiveTask
 from a2a.server.paging import page_token, position_of
 from a2a.server.pushes import Pushes
 from a2a.server.security import Authenticator
-from a2a.server.turns import Turns, lost_task, tell_canceled
+from a2a.server.turns import Turns, lost, tell_canceled
 from a2a.skill import Skill
 from a2a.stores.base import StoredTask, TaskQuery, TaskStore
 from a2a.types import PROTOCOL_VERSION, Message, Task
@@ -89,8 +89,7 @@ class RequestHandler:
         """Take over the store. What ran when the last process died has failed, and its receivers learn so."""
         await self._store.open()
         for stored in await self._store.unfinished():
-            lost = StoredTask(lost_task(stored), stored.owner, stored.version + 1, stored.skill_id)
-            await self._store.save(lost, expected_version=stored.version)
+            await self._store.save(lost(stored), expected_version=stored.version)
             log.warning("task.lost", task_id=stored.task.id)
         if self._pushes is not None:
             await self._pushes.resume()
@@ -103,9 +102,9 @@ class RequestHandler:
         await self._turns.close(grace_s=grace_s)
 
     async def close(self, *, grace_s: float) -> None:
-        """Let running skills finish for `grace_s` seconds, then cancel what is left."""
+        """Drain, and take no more."""
         self.is_closed = True
-        await self._turns.close(grace_s=grace_s)
+        await self.drain(grace_s=grace_s)
         if self._pushes is not None:
             await self._pushes.close()
         await self._store.close()

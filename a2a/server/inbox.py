@@ -21,7 +21,7 @@ from a2a.server.live import LiveTask, status_now
 from a2a.server.modes import check_modes
 from a2a.server.pushes import Pushes
 from a2a.server.security import Authenticator, Caller
-from a2a.server.turns import Turns, Work, lost_task
+from a2a.server.turns import Turns, Work, lost
 from a2a.skill import Rejected, Request, Skill, best_skill
 from a2a.stores.base import MessageKey, StoredTask, TaskStore
 from a2a.types import MAX_LISTED, Message, Task, TaskState, new_id
@@ -150,16 +150,15 @@ class Inbox:
         """A task that need not be made live: it runs, or nothing more comes. None where it is gone."""
         found: StoredTask | None = stored
         live = self._turns.find(stored.task.id, stored.owner)
-        state = stored.task.status.state
-        if live is None and not (state.is_terminal or state.is_interrupted):
+        if live is None and not stored.task.status.state.is_settled:
             # Its turn has ended since it was read.
             found = await self._store.get(stored.task.id, stored.owner)
             live = self._turns.find(stored.task.id, stored.owner)
-        if live is None and found is not None and not is_settled(found.task):
+        if live is None and found is not None and not found.task.status.state.is_settled:
             # Kept, and nobody works on it: the store broke just when it was to begin.
-            lost = StoredTask(lost_task(found), found.owner, found.version + 1, found.skill_id)
-            await self._store.save(lost, expected_version=found.version)
-            found = lost
+            ended = lost(found)
+            await self._store.save(ended, expected_version=found.version)
+            found = ended
         return live or (LiveTask(found) if found is not None else None)
 
     async def _keep_push(self, live: LiveTask, config: TaskPushNotificationConfig | None) -> None:
@@ -214,10 +213,6 @@ def _answered(stored: StoredTask, reply: Message) -> LiveTask:
     live = LiveTask(stored)
     live.reply = reply
     return live
-
-
-def is_settled(task: Task) -> bool:
-    return task.status.state.is_terminal or task.status.state.is_interrupted
 
 
 def _work(live: LiveTask, skill: Skill | Rejected, incoming: Incoming) -> Work:

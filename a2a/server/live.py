@@ -134,8 +134,7 @@ class LiveTask:
     @property
     def is_settled(self) -> bool:
         """Ended, or waiting for the client: nothing more comes in this turn."""
-        state = self.state
-        return self.reply is not None or state.is_terminal or state.is_interrupted
+        return self.reply is not None or self.state.is_settled
 
     def snapshot(self, status: TaskStatus | None = None) -> Task:
         """The task as it is now, or would be with `status`; later events do not change it."""

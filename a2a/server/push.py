@@ -362,7 +362,7 @@ def _state_of(event: Event) -> TaskState | None:
 
 def _is_settled(state: TaskState | None) -> bool:
     """Nothing more comes in this turn."""
-    return state is not None and (state.is_terminal or state.is_interrupted)
+    return state is not None and state.is_settled
 
 
 def _headers(config: TaskPushNotificationConfig) -> dict[str, str]:

@@ -233,11 +233,7 @@ class Turns:
         if live.reply is not None:
             await self._forget(live)
         elif not await self._save_surely(live, status):
-            status = live.spoken(
-                TaskState.FAILED,
-                "The agent could not keep the result; send it again with a new messageId.",
-                retryable=True,
-            )
+            status = live.spoken(TaskState.FAILED, NOT_KEPT, retryable=True)
         live.set_status(status)
         live.is_unsaved = False
         # A skill that outlives its cancellation comes here again, and finds the task ended.
@@ -364,15 +360,16 @@ def _status_of(live: LiveTask, outcome: SkillOutcome) -> TaskStatus:
             return live.spoken(TaskState.FAILED, outcome.text)
 
 
-def lost_task(stored: StoredTask) -> Task:
-    """A task that worked when its process died, as it ends."""
+def lost(stored: StoredTask) -> StoredTask:
+    """A task that worked when its process died, as it ends: the next version."""
     said = Message.from_agent(
         Part.from_text(STOPPED),
         context_id=stored.task.context_id,
         task_id=stored.task.id,
     )
     said.metadata = {"retryable": True}
-    return stored.task.model_copy(update={"status": status_now(TaskState.FAILED, said)})
+    task = stored.task.model_copy(update={"status": status_now(TaskState.FAILED, said)})
+    return StoredTask(task, stored.owner, stored.version + 1, stored.skill_id)
 
 
 async def tell_canceled(skill: Skill | None, task_id: str) -> None:

@@ -44,7 +44,7 @@ class _Kept:
         self.context_id = task.context_id
         self.state = task.status.state
         self.status_at = task.status.timestamp
-        self.is_settled = self.state.is_terminal or self.state.is_interrupted
+        self.is_settled = self.state.is_settled
         self._running = None if self.is_settled else stored
         self._body = stored.to_body() if self.is_settled else b""
 

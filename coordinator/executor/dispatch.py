@@ -152,7 +152,7 @@ class _Attempt:
                     if event.message is not None:
                         return event.message
                     fold = await self._take(fold, event)
-                    if fold.status.state.is_terminal or fold.status.state.is_interrupted:
+                    if fold.status.state.is_settled:
                         # Some agents leave the stream open, as they may while they wait for a person.
                         break
         except (TransportError, InvalidAgentResponse):

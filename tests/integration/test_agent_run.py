@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.waiting import eventually_now
+
 PROGRAM = """
 import asyncio, sys
 from a2a import Agent, Request
@@ -44,9 +46,9 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         process.wait()
 
 
-async def answers(http: httpx.AsyncClient, url: str) -> bool:
+def answers(url: str) -> bool:
     try:
-        return (await http.get(f"{url}/health")).status_code == 200
+        return httpx.get(f"{url}/health", trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -58,9 +60,7 @@ async def test_who_waits_while_the_agent_is_stopped_gets_the_task_as_it_ended(
     headers = {"A2A-Version": "1.0"}
     with running(tmp_path) as (process, url):
         async with httpx.AsyncClient(timeout=20, trust_env=False, headers=headers) as http:
-            async with asyncio.timeout(20):
-                while not await answers(http, url):  # noqa: ASYNC110 another process starts
-                    await asyncio.sleep(0.05)
+            await asyncio.to_thread(eventually_now, lambda: answers(url), within_s=20)
             waiting = asyncio.create_task(http.post(f"{url}/message:send", json=SEND))
 
             async with http.stream("POST", f"{url}/message:stream", json=SEND) as events:
