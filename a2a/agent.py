@@ -17,6 +17,7 @@ from a2a.card_types import (
     AgentProvider,
     AgentSkill,
 )
+from a2a.deduplication import deduplication
 from a2a.logs import configure_logging
 from a2a.server.app import Blueprint, Lifespan, build_app
 from a2a.server.security import Requirement, Scheme, card_requirements, card_schemes, checked_requirements
@@ -120,8 +121,15 @@ class Agent:
 
         return register
 
-    def card(self, url: str | None = None, *, grpc_address: str | None = None) -> AgentCard:
-        """The public card, its interfaces at `url` or at the agent's own; `grpc_address` is host:port."""
+    def card(
+        self,
+        url: str | None = None,
+        *,
+        grpc_address: str | None = None,
+        extensions: Sequence[AgentExtension] = (),
+    ) -> AgentCard:
+        """The public card, its interfaces at `url` or at the agent's own; `grpc_address` is host:port,
+        `extensions` are the server's beside the agent's own."""
         listed = [skill for skill in self._skills.values() if not skill.is_private]
         has_more = len(listed) < len(self._skills)
         return AgentCard(
@@ -133,7 +141,7 @@ class Agent:
                 streaming=True,
                 push_notifications=True,
                 extended_agent_card=True if has_more else None,
-                extensions=list(self.extensions) or None,
+                extensions=[*self.extensions, *extensions] or None,
             ),
             default_input_modes=list(DEFAULT_MODES),
             default_output_modes=list(DEFAULT_MODES),
@@ -159,7 +167,8 @@ class Agent:
         grpc_address = None
         if settings.agent_grpc_port is not None:
             grpc_address = f"{urlsplit(url).hostname}:{settings.agent_grpc_port}"
-        card = _signed(self.card(url, grpc_address=grpc_address), settings)
+        extensions = [deduplication(settings.task_store_url)]
+        card = _signed(self.card(url, grpc_address=grpc_address, extensions=extensions), settings)
         extended = None
         if card.capabilities.extended_agent_card:
             if not self.requirements:

@@ -34,12 +34,13 @@ class Load:
     concurrency: int
     events: int = 0
     path: str = "/"
+    headers: str = "A2A-Version: 1.0\r\n"
 
     def halves(self) -> tuple[bytes, bytes]:
         before, after = self.body.split(ID_MARK)
         length = len(before.encode()) + 16 + len(after.encode())
         head = (
-            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nA2A-Version: 1.0\r\n"
+            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{self.headers}"
             f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
         )
         return head.encode() + before.encode(), after.encode()

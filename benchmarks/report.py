@@ -14,13 +14,13 @@ OUR_LIBRARIES = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "http
 class Row:
     """`goal_ratio` is of ours to the peer's, or the other way round where `is_cost` says that less is better;
     `goal_value` is for ours alone. CPU is what one unit cost, in microseconds. `note` says what makes the row
-    no fair measurement, if anything does."""
+    no fair measurement, if anything does. A row without a peer holds ours against the goal alone."""
 
     what: str
     unit: str
     ours: float
-    peer: str
-    theirs: float
+    peer: str = ""
+    theirs: float | None = None
     our_cpu_us: float | None = None
     their_cpu_us: float | None = None
     goal_ratio: float | None = None
@@ -29,7 +29,9 @@ class Row:
     note: str = ""
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
+        if self.theirs is None:
+            return None
         better, worse = (self.theirs, self.ours) if self.is_cost else (self.ours, self.theirs)
         return better / worse if worse else 0.0
 
@@ -41,7 +43,7 @@ class Row:
         within = self.goal_value is None or (
             self.ours <= self.goal_value if self.is_cost else self.ours >= self.goal_value
         )
-        return within and (self.goal_ratio is None or self.ratio >= self.goal_ratio)
+        return within and (self.goal_ratio is None or (self.ratio or 0.0) >= self.goal_ratio)
 
     def goal(self) -> str:
         words = []
@@ -83,8 +85,8 @@ def markdown(outcomes: Iterable[Outcome]) -> str:
                 f"{row.what}, {row.unit}",
                 number(row.ours),
                 row.peer,
-                number(row.theirs),
-                f"{row.ratio:.2f}x",
+                "" if row.theirs is None else number(row.theirs),
+                "" if row.ratio is None else f"{row.ratio:.2f}x",
                 *cpu_cells(row),
                 row.goal(),
             )
@@ -102,7 +104,12 @@ def write(path: Path, outcomes: Mapping[str, Outcome], settings: Mapping[str, fl
         "processor": processor(),
         "libraries": {name: version(name) for name in OUR_LIBRARIES},
         "rows": [
-            {**asdict(row), "benchmark": name, "ratio": round(row.ratio, 2), "is_met": row.is_met}
+            {
+                **asdict(row),
+                "benchmark": name,
+                "ratio": row.ratio and round(row.ratio, 2),
+                "is_met": row.is_met,
+            }
             for name, outcome in outcomes.items()
             for row in outcome.rows
         ],

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import report, scenarios
+from benchmarks.coordinator import tasks
 from benchmarks.environments import make_environment, peer_names
 from benchmarks.footprint import footprint
+from benchmarks.recovery import recovery
 from benchmarks.report import Outcome
 from benchmarks.scenarios import Plan
 from benchmarks.servers import LOAD_CORE, BenchmarkFailed
@@ -26,6 +28,8 @@ BENCHMARKS: dict[str, Callable[[Plan], Outcome]] = {
     "sse": scenarios.sse,
     "client": scenarios.client,
     "footprint": footprint,
+    "tasks": tasks,
+    "recovery": recovery,
 }
 
 

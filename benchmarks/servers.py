@@ -1,4 +1,5 @@
-"""Processes under measurement: started on the first core, while the load comes from the second."""
+"""Processes under measurement: started on the first core unless they say otherwise, while the load comes from
+the second."""
 
 import contextlib
 import os
@@ -38,13 +39,16 @@ class BenchmarkFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An ASGI app as uvicorn names it. `peer` is the environment it runs in; without, it is our own."""
+    """An ASGI app as uvicorn names it. `peer` is the environment it runs in; without, it is ours. `port` is
+    named where something has to know it beforehand; else it is any that is free."""
 
     name: str
     target: str
     peer: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     probe: str = CARD_PATH
+    port: int | None = None
+    core: int = SERVER_CORE
 
     def command(self, port: int) -> list[str]:
         python = str(make_environment(self.peer)) if self.peer else sys.executable
@@ -69,12 +73,23 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def pinned(command: list[str], folder: Path, extra: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The command on the server's core, ended with the block. A process takes its parent's cores over."""
+def on_core(core: int) -> Iterator[None]:
+    """What is started within runs there: a process takes its parent's cores over."""
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, {LOAD_CORE})
+
+
+@contextlib.contextmanager
+def pinned(
+    command: list[str], folder: Path, extra: Mapping[str, str], core: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The command on its core, ended with the block."""
     # A coordinator, proxies or a library path of the shell must not reach the processes.
     environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    os.sched_setaffinity(0, {SERVER_CORE})
-    try:
+    with on_core(core):
         process = subprocess.Popen(  # noqa: S603 a fixed command
             command,
             cwd=folder,
@@ -82,8 +97,6 @@ def pinned(command: list[str], folder: Path, extra: Mapping[str, str]) -> Iterat
             stdout=subprocess.DEVNULL,
             stderr=(folder / "stderr.log").open("ab"),
         )
-    finally:
-        os.sched_setaffinity(0, {LOAD_CORE})
     try:
         yield process
     finally:
@@ -98,9 +111,8 @@ def pinned(command: list[str], folder: Path, extra: Mapping[str, str]) -> Iterat
 @contextlib.contextmanager
 def serving(app: App, folder: Path) -> Iterator[Server]:
     """The app, once it has answered."""
-    port = free_port()
-    command = app.command(port)
-    with _answering(app.name, command, folder, app.environment, port, app.probe) as server:
+    port = app.port or free_port()
+    with _answering(app, app.command(port), folder, port) as server:
         yield server
 
 
@@ -108,21 +120,20 @@ def serving(app: App, folder: Path) -> Iterator[Server]:
 def fixed_reply(folder: Path) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, str(APPS / "fixed_reply.py"), str(port)]
-    with _answering("fixed reply", command, folder, {}, port, CARD_PATH) as server:
+    with _answering(App("fixed reply", "fixed_reply.py"), command, folder, port) as server:
         yield server
 
 
 @contextlib.contextmanager
-def _answering(
-    name: str, command: list[str], folder: Path, extra: Mapping[str, str], port: int, probe: str
-) -> Iterator[Server]:
+def _answering(app: App, command: list[str], folder: Path, port: int) -> Iterator[Server]:
     started = time.perf_counter()
-    with pinned(command, folder, extra) as process:
-        while not _answers(f"http://127.0.0.1:{port}{probe}"):
+    with pinned(command, folder, app.environment, app.core) as process:
+        while not _answers(f"http://127.0.0.1:{port}{app.probe}"):
             if process.poll() is not None or time.perf_counter() - started > START_S:
-                raise BenchmarkFailed(f"{name} did not start:\n{(folder / 'stderr.log').read_text()[-2000:]}")
+                said = (folder / "stderr.log").read_text()[-2000:]
+                raise BenchmarkFailed(f"{app.name} did not start:\n{said}")
             time.sleep(0.005)
-        yield Server(name, process.pid, port, time.perf_counter() - started)
+        yield Server(app.name, process.pid, port, time.perf_counter() - started)
 
 
 def _answers(url: str) -> bool:

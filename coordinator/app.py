@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
-from a2a.background import background_loop
+from a2a.background import background_loop, every
 from a2a.database import Database, sole_owner_lock
 from a2a.guard import AddressPolicy, guarded_client
 from a2a.logs import configure_logging
@@ -21,26 +21,33 @@ from a2a.server.operations import Operations
 from a2a.server.routes import ProtocolRoute, add_protocol
 from a2a.settings import read_settings
 from a2a.stores.memory import MemoryTaskStore
-from coordinator.api import agents, problems, sessions, system, tasks
+from coordinator.api import agents, notifications, problems, sessions, system, tasks
 from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
 from coordinator.api.services import Services
 from coordinator.clock import Now, utc_now
+from coordinator.executor.attempts import AttemptTools
 from coordinator.executor.decide import RetryPolicy
+from coordinator.executor.delivery import Durations, PushInbox
 from coordinator.executor.dispatch import Dispatcher
 from coordinator.executor.events import Wakeups
+from coordinator.executor.faults import Fault, no_fault
 from coordinator.executor.intake import Intake
-from coordinator.executor.outcomes import StepWriter
+from coordinator.executor.journal import Journal
 from coordinator.executor.planning import Planning
-from coordinator.executor.runner import RunTools, TaskRunner
-from coordinator.executor.steps import StepRunner
+from coordinator.executor.slots import Slots
 from coordinator.executor.store import release_all_leases
-from coordinator.executor.worker import Worker
+from coordinator.executor.tools import RunTools
+from coordinator.executor.webhook_rules import WebhookPolicy
+from coordinator.executor.webhooks import WebhookSender
+from coordinator.executor.worker import Worker, WorkerPolicy
 from coordinator.face import Face
 from coordinator.health.monitor import HealthMonitor
+from coordinator.registry.directory import Directory
 from coordinator.registry.registration import CARD_TIMEOUT_S
 from coordinator.settings import Settings, TaskSettings
 from coordinator.version import VERSION
+from models.ids import new_id
 from models.migrate import migrate
 
 log = structlog.get_logger(__name__)
@@ -59,7 +66,7 @@ MAX_STEP_CONNECTIONS = 4_096
 SPARE_CONNECTIONS = 100
 
 
-def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastAPI:
+def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: Fault = no_fault) -> FastAPI:
     settings = settings or read_settings(Settings)
     max_body_bytes = settings.tasks.max_upload_bytes * 4 // 3 + BODY_OVERHEAD_BYTES
     face = Face(str(settings.coordinator_url).rstrip("/"))
@@ -69,7 +76,7 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
     async def life(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
         async with AsyncExitStack() as stack:
-            services = await _start(stack, settings, now)
+            services = await _start(stack, settings, now, fault)
             app.state.services = face.services = services
             await handler.open()
             gc.freeze()
@@ -83,7 +90,7 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now) -> FastA
     )
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, path_prefix="/api/")
-    for router in (tasks.router, agents.router, sessions.router, system.router):
+    for router in (tasks.router, agents.router, sessions.router, notifications.router, system.router):
         app.include_router(router)
     card = face.agent.card()
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
@@ -99,7 +106,7 @@ async def _to_docs() -> RedirectResponse:
     return RedirectResponse("/docs")
 
 
-async def _start(stack: AsyncExitStack, settings: Settings, now: Now) -> Services:
+async def _start(stack: AsyncExitStack, settings: Settings, now: Now, fault: Fault) -> Services:
     """Everything the process needs, in the order in which it is stopped again from the end."""
     await migrate(settings.database_url)
     database = Database(settings.database_url)
@@ -115,29 +122,58 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now) -> Service
     )
     probes_http = await enter(guarded_client(policy, timeout_s=settings.agents.probe_timeout_s))
     registrations_http = await enter(guarded_client(policy, timeout_s=CARD_TIMEOUT_S))
-    control, news = Wakeups(), Wakeups()
-    planning = Planning(database)
-    retries = RetryPolicy(settings.steps.max_attempts, settings.steps.backoff_s)
-    writer = StepWriter(database, news, retries, now)
+    webhook_policy = WebhookPolicy(max_attempts=settings.webhooks.max_attempts)
+    webhooks_http = await enter(
+        guarded_client(
+            AddressPolicy(
+                allow_loopback=settings.webhooks.allow_loopback, allow_private=settings.webhooks.allow_private
+            ),
+            timeout_s=webhook_policy.timeout_s,
+        )
+    )
+    own_url = str(settings.coordinator_url).rstrip("/")
+    control, news, rests = Wakeups(), Wakeups(), Wakeups()
+    directory = Directory(database)
+    planning = Planning(database, directory)
+    journal = Journal(database, fault)
+    stack.push_async_callback(journal.close)
+    pushes = PushInbox(own_url + notifications.PATH)
+    webhooks = WebhookSender(database, webhooks_http, coordinator_url=own_url, policy=webhook_policy, now=now)
     tools = RunTools(
         database=database,
+        journal=journal,
         planning=planning,
-        steps=StepRunner(
-            database, Dispatcher(steps_http), writer, timeout_s=settings.steps.timeout_s, now=now
+        directory=directory,
+        attempts=AttemptTools(
+            dispatcher=Dispatcher(steps_http, pushes, fault),
+            slots=Slots(settings.steps.max_running),
+            durations=Durations(),
+            step_timeout_s=settings.steps.timeout_s,
+            now=now,
         ),
-        writer=writer,
+        retries=RetryPolicy(settings.steps.max_attempts, settings.steps.backoff_s),
         control=control,
         news=news,
-        owner=f"{socket.gethostname()}:{os.getpid()}",
-        lease_s=settings.tasks.lease_s,
+        rests=rests,
+        webhook_due=webhooks.wake,
         max_parallel_steps=settings.tasks.max_parallel_steps,
+        inline_bytes=settings.steps.inline_bytes,
+        artifact_url=lambda task_id, artifact_id: f"{own_url}/api/tasks/{task_id}/artifacts/{artifact_id}",
         now=now,
     )
-    worker = Worker(database, TaskRunner(tools), max_running=settings.tasks.max_running, now=now)
+    await enter(background_loop(webhooks.loop(), name="webhooks"))
+    worker_policy = WorkerPolicy(
+        owner=f"{socket.gethostname()}:{os.getpid()}:{new_id('start')}",
+        lease_s=settings.tasks.lease_s,
+        max_running=settings.tasks.max_running,
+    )
+    worker = Worker(database, tools, worker_policy, fault=fault, now=now)
+    renewals = every(settings.tasks.lease_s / 3, worker.renew, name="leases")
+    await enter(background_loop(renewals, name="leases"))
     stack.push_async_callback(worker.drain, grace_s=settings.tasks.grace_s)
-    await stack.enter_async_context(background_loop(worker.loop(), name="worker"))
+    await enter(background_loop(worker.loop(), name="worker"))
     monitor = HealthMonitor(database, probes_http, settings.agents, now)
-    await stack.enter_async_context(monitor.running())
+    await enter(monitor.running())
     intake = Intake(
         database,
         planning,
@@ -145,9 +181,21 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now) -> Service
         control=control,
         news=news,
         default_deadline_s=settings.tasks.deadline_s,
+        fault=fault,
         now=now,
     )
-    return Services(database, registrations_http, intake, planning, worker, news, settings, now)
+    return Services(
+        database=database,
+        http=registrations_http,
+        intake=intake,
+        planning=planning,
+        worker=worker,
+        news=news,
+        rests=rests,
+        pushes=pushes,
+        settings=settings,
+        now=now,
+    )
 
 
 def step_connections(tasks: TaskSettings) -> int:

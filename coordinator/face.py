@@ -14,9 +14,9 @@ from a2a.skill import InputRequired, Produced, Progress, Rejected, Reply, Reques
 from a2a.types import Artifact, Json, Part
 from coordinator.api.services import Services
 from coordinator.executor.artifacts import read_artifacts
+from coordinator.executor.creation import NewTask
 from coordinator.executor.errors import WrongState
 from coordinator.executor.events import list_events
-from coordinator.executor.intake import NewTask
 from coordinator.executor.queries import AnyRow, find_task, view_task
 from coordinator.memory.store import ensure_session
 from coordinator.registry.errors import CardRejected
@@ -105,7 +105,8 @@ async def _begin_or_answer(use: Services, request: Request) -> str:
     await use.database.write(partial(ensure_session, session_id=session_id, now=use.now()))
     inputs = [part for part in request.message.parts if part.is_attachment or part.data is not None]
     task = NewTask(request.text, tuple(inputs), session_id=session_id)
-    return await use.intake.create(task, idempotency_key=key)
+    creation = await use.intake.create(task, idempotency_key=key)
+    return creation.made or creation.state.id
 
 
 async def _answer(use: Services, task_id: str, request: Request) -> None:

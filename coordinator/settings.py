@@ -25,6 +25,8 @@ class TaskSettings(BaseModel):
 
 
 class StepSettings(BaseModel):
+    max_running: Count = 1_000
+    inline_bytes: Count = 8 * 2**20
     timeout_s: Seconds = 180.0
     max_attempts: Count = 3
     backoff_s: Seconds = 1.0
@@ -35,6 +37,12 @@ class AgentSettings(BaseModel):
     probe_interval_s: Seconds = 15.0
     probe_timeout_s: Seconds = 5.0
     history_days: Count = 7
+    allow_loopback: bool = True
+    allow_private: bool = False
+
+
+class WebhookSettings(BaseModel):
+    max_attempts: Count = 8
     allow_loopback: bool = True
     allow_private: bool = False
 
@@ -55,3 +63,4 @@ class Settings(BaseSettings):
     tasks: TaskSettings = TaskSettings()
     steps: StepSettings = StepSettings()
     agents: AgentSettings = AgentSettings()
+    webhooks: WebhookSettings = WebhookSettings()

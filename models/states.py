@@ -52,3 +52,11 @@ class Evidence(StrEnum):
 class Speaker(StrEnum):
     USER = "user"
     AGENT = "agent"
+
+
+class DeliveryStatus(StrEnum):
+    """Of a webhook: `failed` is given up after its last try."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"

@@ -5,11 +5,11 @@ Columns are what is queried, JSON is what is carried. Every row has a tenant.
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import DEFAULT_TENANT, Base, Json, one_of
-from models.states import Evidence, HealthState, Speaker, StepStatus, TaskStatus
+from models.base import DEFAULT_TENANT, Base, Json, JsonDocument, one_of
+from models.states import DeliveryStatus, Evidence, HealthState, Speaker, StepStatus, TaskStatus
 
 
 class TenantMixin:
@@ -151,6 +151,11 @@ class Task(TenantMixin, Base):
     description: Mapped[str]
     strategy: Mapped[str]
     approval: Mapped[str]
+    # Higher goes first where more tasks wait than may run.
+    priority: Mapped[int] = mapped_column(server_default="0")
+    traceparent: Mapped[str | None]
+    webhook: Mapped[dict[str, Json] | None]
+    retry_of: Mapped[str | None]
     status: Mapped[str]
     waiting_for: Mapped[str | None]
     plan: Mapped[dict[str, Json] | None]
@@ -171,7 +176,8 @@ class Task(TenantMixin, Base):
 
 
 class TaskStep(TenantMixin, Base):
-    """One step of a task; the remote columns belong to its latest attempt."""
+    """One step of a task; the remote columns belong to its latest attempt. `parent` is the number of the step
+    whose list it does an item of."""
 
     __tablename__ = "task_steps"
     __table_args__ = (
@@ -188,15 +194,24 @@ class TaskStep(TenantMixin, Base):
     skill_id: Mapped[str]
     requirement: Mapped[str]
     depends_on: Mapped[list[Json]]
+    parent: Mapped[int | None]
+    item_index: Mapped[int | None]
+    item: Mapped[Json | None] = mapped_column(JsonDocument())
     status: Mapped[str]
     waiting_for: Mapped[str | None]
+    is_approved: Mapped[bool] = mapped_column(server_default=false())
     attempt: Mapped[int]
     agent_id: Mapped[str | None] = mapped_column(ForeignKey("agents.id"))
     message_id: Mapped[str | None]
+    # Of the agent, as its card named it when the message was sent: while it is the same, sending again is
+    # safe.
+    memory_id: Mapped[str | None]
     remote_task_id: Mapped[str | None]
     failed_agents: Mapped[list[Json]]
     remote_context_id: Mapped[str | None]
     may_have_run_twice: Mapped[bool]
+    # What the agent said when its remote task was to be canceled: canceled, refused or unknown.
+    cancel_answer: Mapped[str | None]
     question: Mapped[str | None]
     answer: Mapped[list[Json] | None]
     output: Mapped[dict[str, Json] | None]
@@ -233,3 +248,30 @@ class Artifact(TenantMixin, Base):
     size_bytes: Mapped[int]
     part: Mapped[dict[str, Json]]
     created_at: Mapped[datetime]
+
+
+class WebhookDelivery(TenantMixin, Base):
+    """That a task has ended, to be told to the URL that its maker gave; written with the end itself."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        one_of("status", DeliveryStatus),
+        Index(
+            "ix_webhook_deliveries_due",
+            "next_try_at",
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("ix_webhook_deliveries_task", "task_id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    url: Mapped[str]
+    secret: Mapped[str | None]
+    status: Mapped[str]
+    attempts: Mapped[int]
+    last_error: Mapped[str | None]
+    next_try_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]

@@ -3,18 +3,21 @@
 
 import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 
 
-async def connect(url: str) -> Callable[[], Awaitable[str]]:
-    http = aiohttp.ClientSession()
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    async with aiohttp.ClientSession() as http:
 
-    async def call() -> str:
-        message = {"messageId": str(uuid.uuid4()), "role": "ROLE_USER", "parts": [{"text": "hello, agent"}]}
-        body = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}}
-        async with http.post(url, json=body, headers={"A2A-Version": "1.0"}) as response:
-            return json.loads(await response.read())["result"]["task"]["status"]["state"]
+        async def call() -> str:
+            parts = [{"text": "hello, agent"}]
+            message = {"messageId": str(uuid.uuid4()), "role": "ROLE_USER", "parts": parts}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}}
+            async with http.post(url, json=body, headers={"A2A-Version": "1.0"}) as response:
+                return json.loads(await response.read())["result"]["task"]["status"]["state"]
 
-    return call
+        yield call

@@ -1,6 +1,7 @@
 """Runs in a client's environment: `run.py CLIENT URL CALLERS SECONDS` prints calls, seconds and CPU as JSON.
 
-CLIENT is a module beside this one with `connect(url)`, which gives a call that returns the task's state.
+CLIENT is a module beside this one. Its `connect(url)` is entered, and gives a call that returns the task's
+state.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 import uvloop
 
@@ -33,12 +35,13 @@ async def callers(call: Call, number: int, seconds: float) -> int:
 
 
 async def main(client: str, url: str, number: int, seconds: float) -> None:
-    call: Call = await importlib.import_module(client).connect(url)
-    await callers(call, number, WARM_S)
-    started, cpu = time.perf_counter(), time.process_time()
-    calls = await callers(call, number, seconds)
-    took = time.perf_counter() - started
-    json.dump({"calls": calls, "seconds": took, "cpu_s": time.process_time() - cpu}, sys.stdout)
+    connected: AbstractAsyncContextManager[Call] = importlib.import_module(client).connect(url)
+    async with connected as call:
+        await callers(call, number, WARM_S)
+        started, cpu = time.perf_counter(), time.process_time()
+        calls = await callers(call, number, seconds)
+        took, cpu = time.perf_counter() - started, time.process_time() - cpu
+    json.dump({"calls": calls, "seconds": took, "cpu_s": cpu}, sys.stdout)
 
 
 if __name__ == "__main__":

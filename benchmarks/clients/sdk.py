@@ -3,7 +3,8 @@
 
 Runs in the SDK's environment, where `a2a` is the SDK."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import httpx
 from a2a.helpers import new_text_message
@@ -12,13 +13,14 @@ from a2a.client import ClientConfig, create_client
 from a2a.types import Role, SendMessageRequest, TaskState
 
 
-async def connect(url: str) -> Callable[[], Awaitable[str]]:
-    http = httpx.AsyncClient(trust_env=False)
-    client = await create_client(url, ClientConfig(streaming=False, httpx_client=http))
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        client = await create_client(url, ClientConfig(streaming=False, httpx_client=http))
 
-    async def call() -> str:
-        request = SendMessageRequest(message=new_text_message("hello, agent", role=Role.ROLE_USER))
-        states = [event.task.status.state async for event in client.send_message(request)]
-        return TaskState.Name(states[-1])
+        async def call() -> str:
+            request = SendMessageRequest(message=new_text_message("hello, agent", role=Role.ROLE_USER))
+            states = [event.task.status.state async for event in client.send_message(request)]
+            return TaskState.Name(states[-1])
 
-    return call
+        yield call

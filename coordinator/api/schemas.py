@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from a2a.types import Part, format_timestamp
 from coordinator.api.params import NAME
 from coordinator.planner.plan import Requirement, Strategy
+from coordinator.planner.template import ConditionOp
 from models.states import HealthState, StepStatus, TaskStatus
 
 MAX_DESCRIPTION_CHARS = 20_000
@@ -35,7 +36,27 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class WhenIn(Body):
+    """A condition on what an earlier step produced, e.g. {"ref": "steps.1.data.total", "op": "gt", "value":
+    10}."""
+
+    ref: Annotated[str, Field(min_length=1, max_length=500)]
+    op: ConditionOp
+    value: Any = None
+
+
+class RetryIn(Body):
+    """What differs for one step from STEPS_MAX_ATTEMPTS and STEPS_BACKOFF_S."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=20)] | None = None
+    backoff_s: Annotated[float, Field(ge=0, le=3_600)] | None = None
+
+
 class PlannedStepIn(Body):
+    """`instruction` and the strings in `data` may hold references to what earlier steps produced:
+    `{{steps.1.data.total}}`, `{{steps.1.text}}`, `{{steps.1.artifacts.NAME}}`, and within `for_each`
+    `{{item}}`."""
+
     number: StepNumber
     instruction: Description
     skill_id: Identifier
@@ -43,6 +64,24 @@ class PlannedStepIn(Body):
     depends_on: list[StepNumber] = []
     attachments: list[str] = []
     requirement: Requirement = Requirement.required
+    fallback_for: StepNumber | None = None
+    data: Annotated[Any, Field(description="sent as a data part")] = None
+    when: WhenIn | None = None
+    for_each: Annotated[
+        str | None, Field(max_length=500, description="a list: the step is done once for each item")
+    ] = None
+    max_parallel: Annotated[int, Field(ge=1, le=100)] | None = None
+    approval: Annotated[bool, Field(description="somebody has to approve it before it starts")] = False
+    timeout_s: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None
+    retry: RetryIn = RetryIn()
+    no_failover: bool = False
+
+
+class WebhookIn(Body):
+    """Told of the end of the task (Standard Webhooks); signed where there is a secret."""
+
+    url: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^https?://")]
+    secret: Annotated[str, Field(min_length=1, max_length=500)] | None = None
 
 
 class PlanIn(Body):
@@ -79,6 +118,8 @@ class TaskIn(Body):
     approval: Literal["none", "plan"] = "none"
     plan: PlanIn | None = None
     deadline_s: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None
+    priority: Annotated[int, Field(ge=-100, le=100, description="higher goes first")] = 0
+    webhook: WebhookIn | None = None
     dry_run: bool = False
 
 
@@ -98,15 +139,26 @@ class PlannedStepOut(BaseModel):
     depends_on: list[int]
     attachments: list[str]
     requirement: Requirement
+    fallback_for: int | None
+    data: Any
+    when: WhenIn | None
+    for_each: str | None
+    max_parallel: int | None
+    approval: bool
+    timeout_s: float | None
+    retry: RetryIn
+    no_failover: bool
     candidates: list[CandidateOut]
     reason: str
 
 
 class PlanOut(BaseModel):
-    """`planner` says who made it: "rules", or "request" for a plan that came with the task."""
+    """`planner` says who made it: "rules", or "request" for a plan that came with the task. `version` counts
+    its revisions; the events have each of them."""
 
     planner: str
     strategy: Strategy
+    version: int
     steps: list[PlannedStepOut]
     notes: list[str]
 
@@ -158,6 +210,10 @@ class StepOut(BaseModel):
     attempt: int
     remote_task_id: str | None
     may_have_run_twice: bool
+    remote_cancel: Literal["canceled", "refused", "unknown"] | None
+    fallback_for: int | None
+    parent: Annotated[int | None, Field(description="the step with for_each whose item this is")]
+    item: Any
     waiting_for: str | None
     question: str | None
     output_data: dict[str, Any] | None
@@ -203,7 +259,19 @@ class TaskSummary(BaseModel):
     completed_at: Utc | None
 
 
+class WebhookOut(BaseModel):
+    """`status` is null until the task has ended."""
+
+    url: str
+    status: Literal["pending", "delivered", "failed"] | None
+    attempts: int
+    last_error: str | None
+
+
 class TaskOut(TaskSummary):
+    priority: int
+    retry_of: str | None
+    webhook: WebhookOut | None
     plan: PlanOut | None
     steps: list[StepOut]
     inputs: list[ArtifactOut]
@@ -224,6 +292,12 @@ class Why(BaseModel):
     sentence: str
     status: TaskStatus
     facts: dict[str, Any]
+
+
+class ApprovalIn(Body):
+    """Without a step number: the plan, or every step that waits for it."""
+
+    step_number: StepNumber | None = None
 
 
 class InputIn(Body):

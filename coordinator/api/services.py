@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from a2a.database import Database
 from coordinator.clock import Now
+from coordinator.executor.delivery import PushInbox
 from coordinator.executor.events import Wakeups
 from coordinator.executor.intake import Intake
 from coordinator.executor.planning import Planning
@@ -25,6 +26,8 @@ class Services:
     planning: Planning
     worker: Worker
     news: Wakeups
+    rests: Wakeups
+    pushes: PushInbox
     settings: Settings
     now: Now
 

@@ -13,7 +13,8 @@ from coordinator.api.params import PathId, QueryId
 from coordinator.api.services import Use
 from coordinator.executor.queries import AnyRow
 from coordinator.memory.store import (
-    add_message,
+    Said,
+    add_messages,
     create_session,
     find_message,
     find_session,
@@ -70,7 +71,9 @@ async def post_message(session_id: PathId, body: schemas.MessageIn, use: Use) ->
     """Kept as context; it starts no task."""
 
     def change(connection: Connection) -> AnyRow:
-        message_id = add_message(connection, session_id, Speaker.USER, body.parts, use.now())
+        find_session(connection, session_id)
+        said = Said(session_id, None, Speaker.USER, [part.to_json() for part in body.parts], use.now())
+        [message_id] = add_messages(connection, [said])
         return find_message(connection, message_id)
 
     return views.message(await use.database.write(change))

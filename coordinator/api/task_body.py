@@ -56,7 +56,7 @@ async def _from_form(request: Request) -> TaskIn:
 
 def _field(name: str, value: str) -> Json:
     """Fields that are not plain text carry JSON."""
-    if name not in ("inputs", "plan", "dry_run", "deadline_s"):
+    if name not in ("inputs", "plan", "dry_run", "deadline_s", "priority", "webhook"):
         return value
     try:
         return from_json(value, allow_inf_nan=False)

@@ -20,11 +20,11 @@ from coordinator.api.params import NAME, PathId, QueryId
 from coordinator.api.services import Services, Use
 from coordinator.api.task_body import read_task
 from coordinator.executor.artifacts import read_artifact
+from coordinator.executor.creation import Creation, NewTask
 from coordinator.executor.events import list_events
-from coordinator.executor.intake import NewTask
 from coordinator.executor.queries import AnyRow, TaskFilter, find_task, list_tasks, view_task
 from coordinator.executor.why import explain
-from coordinator.planner.plan import Plan, PlanStep
+from coordinator.planner.plan import Plan, PlanStep, Retry, When
 from models.states import TaskStatus
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=PROBLEMS, route_class=StrictJsonRoute)
@@ -35,6 +35,8 @@ EVENTS_AT_ONCE = 500
 MAX_EVENT_NUMBER = 2**31 - 1
 # RFC 9110: type and subtype are tokens. An agent says what it likes; a header takes no more than this.
 _MEDIA_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+", re.ASCII)
+# W3C Trace Context, version 00; ids of zeros are not valid.
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 # Shown inline a file from an agent could run scripts on our origin; as a download it cannot.
 DOWNLOAD_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -63,36 +65,47 @@ _ANSWER_PROBLEMS = problems(400, 404, 409, 413)
 async def create_task(
     request: Request,
     use: Use,
-    response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
     prefer: Annotated[
         str | None, Header(description="wait=N: answer after the task has ended, or N seconds")
     ] = None,
-) -> schemas.TaskAccepted | Response:
+    traceparent: Annotated[
+        str | None, Header(description="W3C Trace Context: the task's calls belong to this trace")
+    ] = None,
+) -> Response:
     """The task is durably accepted once this returns. Send JSON, or a form with `description` and `files`."""
     wait_s = _wait_s(prefer)
     body = await read_task(request, max_bytes=use.settings.tasks.max_upload_bytes)
-    wanted = _new_task(body)
+    wanted = _new_task(body, traceparent)
     if body.dry_run:
         plan = await use.intake.preview(wanted)
         shown = schemas.DryRun(plan=schemas.PlanOut.model_validate(plan.to_json()))
         return Response(shown.model_dump_json(), media_type="application/json")
-    task_id = await use.intake.create(wanted, idempotency_key=idempotency_key)
+    creation = await use.intake.create(wanted, idempotency_key=idempotency_key)
     if wait_s is not None:
-        await _until_rest(use, task_id, wait_s)
-        response.headers["Preference-Applied"] = f"wait={wait_s:g}"
-    row = await use.database.read(partial(find_task, task_id=task_id))
-    response.headers["Location"] = f"/api/tasks/{task_id}"
-    return schemas.TaskAccepted(
-        task_id=row.id,
-        session_id=row.session_id,
-        status=row.status,
-        plan=row.plan,
-        created_at=row.created_at,
+        await _until_rest(use, creation, wait_s)
+    return await _accepted(use, creation, wait_s)
+
+
+async def _accepted(use: Services, creation: Creation, wait_s: float | None = None) -> Response:
+    """Answered from memory where the task began and ended in this process, else from its row."""
+    task = creation.state
+    if creation.is_begun_here and (wait_s is None or task.status.is_terminal):
+        status = task.status if wait_s is not None else creation.task["status"]
+        fields = (task.id, task.session_id, status, creation.task["plan"], creation.task["created_at"])
+    else:
+        row = await use.database.read(partial(find_task, task_id=creation.made or task.id))
+        fields = (row.id, row.session_id, row.status, row.plan, row.created_at)
+    accepted = schemas.TaskAccepted.model_validate(
+        dict(zip(schemas.TaskAccepted.model_fields, fields, strict=True))
     )
+    headers = {"Location": f"/api/tasks/{accepted.task_id}"}
+    if wait_s is not None:
+        headers["Preference-Applied"] = f"wait={wait_s:g}"
+    return Response(accepted.model_dump_json(), 202, headers, media_type="application/json")
 
 
-def _new_task(body: schemas.TaskIn) -> NewTask:
+def _new_task(body: schemas.TaskIn, traceparent: str | None) -> NewTask:
     plan = None
     if body.plan is not None:
         steps = tuple(
@@ -104,6 +117,15 @@ def _new_task(body: schemas.TaskIn) -> NewTask:
                 depends_on=tuple(step.depends_on),
                 attachments=tuple(step.attachments),
                 requirement=step.requirement,
+                fallback_for=step.fallback_for,
+                data=step.data,
+                when=When(step.when.ref, step.when.op, step.when.value) if step.when else None,
+                for_each=step.for_each,
+                max_parallel=step.max_parallel,
+                approval=step.approval,
+                timeout_s=step.timeout_s,
+                retry=Retry(step.retry.max_attempts, step.retry.backoff_s),
+                no_failover=step.no_failover,
                 reason="given with the task",
             )
             for step in body.plan.steps
@@ -118,6 +140,9 @@ def _new_task(body: schemas.TaskIn) -> NewTask:
         approval=body.approval,
         plan=plan,
         deadline_s=body.deadline_s,
+        priority=body.priority,
+        webhook=body.webhook.model_dump() if body.webhook is not None else None,
+        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
     )
 
 
@@ -132,12 +157,18 @@ def _wait_s(prefer: str | None) -> float | None:
     return None
 
 
-async def _until_rest(use: Services, task_id: str, wait_s: float) -> None:
+async def _until_rest(use: Services, creation: Creation, wait_s: float) -> None:
+    """A task that has just begun here need not be looked at first, nor once it has ended here."""
+    task_id = creation.made or creation.state.id
     try:
         async with asyncio.timeout(wait_s):
-            with use.news.listening(task_id) as news:
+            with use.rests.listening(task_id) as rest:
+                if creation.is_begun_here:
+                    await _next_news(rest)
+                    if creation.state.status.is_terminal:
+                        return
                 while not _is_at_rest(await use.database.read(partial(find_task, task_id=task_id))):
-                    await _next_news(news)
+                    await _next_news(rest)
     except TimeoutError:
         return
 
@@ -204,10 +235,29 @@ async def cancel_task(task_id: PathId, use: Use) -> schemas.TaskSummary:
     return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
 
 
-@router.post("/{task_id}/approve", status_code=202, summary="Approve a plan", responses=problems(404, 409))
-async def approve_task(task_id: PathId, use: Use) -> schemas.TaskSummary:
-    await use.intake.approve(task_id)
+@router.post(
+    "/{task_id}/approve", status_code=202, summary="Approve a plan or a step", responses=_ANSWER_PROBLEMS
+)
+async def approve_task(
+    task_id: PathId, use: Use, body: schemas.ApprovalIn | None = None
+) -> schemas.TaskSummary:
+    """A task made with `"approval": "plan"` waits with its plan, a step with `"approval": true` before it
+    starts. To refuse, cancel the task."""
+    await use.intake.approve(task_id, body.step_number if body is not None else None)
     return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
+
+
+@router.post(
+    "/{task_id}/retry",
+    status_code=202,
+    summary="Go on where a task failed",
+    response_model=schemas.TaskAccepted,
+    responses=problems(404, 409),
+)
+async def retry_task(task_id: PathId, use: Use) -> Response:
+    """A new task: the steps that had completed are kept with their results, the others are done again. The
+    old one stays as it is."""
+    return await _accepted(use, await use.intake.retry(task_id))
 
 
 @router.post("/{task_id}/input", status_code=202, summary="Answer a step", responses=_ANSWER_PROBLEMS)

@@ -47,8 +47,11 @@ def task(view: TaskView) -> schemas.TaskOut:
     plans = {step["number"]: step for step in (view.task.plan or {}).get("steps", ())}
     return schemas.TaskOut(
         **_summary(view.task),
+        priority=view.task.priority,
+        retry_of=view.task.retry_of,
+        webhook=_webhook(view),
         plan=view.task.plan,
-        steps=[_step(view, row, plans.get(row.number, {})) for row in view.steps],
+        steps=[_step(view, row, plans.get(row.parent or row.number, {})) for row in view.steps],
         inputs=[artifact for artifact in artifacts if artifact.step_number is None],
         result=_result(view.task.result, artifacts),
         gaps=view.task.gaps,
@@ -69,6 +72,10 @@ def _step(view: TaskView, row: AnyRow, planned: Json) -> schemas.StepOut:
         attempt=row.attempt,
         remote_task_id=row.remote_task_id,
         may_have_run_twice=row.may_have_run_twice,
+        remote_cancel=row.cancel_answer,
+        fallback_for=planned.get("fallback_for"),
+        parent=row.parent,
+        item=row.item,
         waiting_for=row.waiting_for,
         question=row.question,
         output_data=row.output,
@@ -76,6 +83,18 @@ def _step(view: TaskView, row: AnyRow, planned: Json) -> schemas.StepOut:
         retry_at=row.retry_at,
         started_at=row.started_at,
         completed_at=row.completed_at,
+    )
+
+
+def _webhook(view: TaskView) -> schemas.WebhookOut | None:
+    if view.task.webhook is None:
+        return None
+    delivery = view.webhook
+    return schemas.WebhookOut(
+        url=view.task.webhook["url"],
+        status=delivery.status if delivery is not None else None,
+        attempts=delivery.attempts if delivery is not None else 0,
+        last_error=delivery.last_error if delivery is not None else None,
     )
 
 

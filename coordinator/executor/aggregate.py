@@ -54,7 +54,7 @@ def aggregate(steps: Mapping[int, StepState], artifacts: Sequence[Stored]) -> Re
         citations = _citations(own)
         prose = _without_source_list(step_text(own)) if citations else step_text(own)
         text = _renumbered(prose, citations, leaf.number, sources)
-        heading = f"## {_title(leaf.instruction)}\n\n" if len(leaves) > 1 else ""
+        heading = f"## {_title(leaf.planned.instruction)}\n\n" if len(leaves) > 1 else ""
         sections.append(heading + (text or "This step produced files and no text."))
     return Result("\n\n".join(sections), sources, [s.id for s in artifacts if s.step_number is not None])
 
@@ -70,6 +70,10 @@ def gaps(steps: Mapping[int, StepState], notes: Sequence[str]) -> list[Json]:
     return found
 
 
+def is_citations(data: Json) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("citations"), list)
+
+
 def _is_done(step: StepState) -> bool:
     return step.status is StepStatus.COMPLETED
 
@@ -78,8 +82,9 @@ def _citations(artifacts: Sequence[Stored]) -> dict[int, Json]:
     """Citations by their number, from data parts of the form {"citations": [{"number": 1, ...}]}."""
     found: dict[int, Json] = {}
     for stored in artifacts:
-        listed = stored.part.data.get("citations") if isinstance(stored.part.data, dict) else None
-        for citation in listed if isinstance(listed, list) else ():
+        if not is_citations(stored.part.data):
+            continue
+        for citation in stored.part.data["citations"]:
             if isinstance(citation, dict) and isinstance(citation.get("number"), int):
                 found[citation["number"]] = citation
     return found

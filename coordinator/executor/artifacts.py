@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import PurePath
 
 import pydantic_core
-from sqlalchemy import Connection, Row, insert, or_, select
+from sqlalchemy import Connection, Row, or_, select
 
 from a2a.types import Artifact as A2AArtifact
-from a2a.types import Part
+from a2a.types import Json, Part
 from coordinator.executor.errors import ArtifactNotFound
 from models.ids import new_id
 from models.tables import Artifact
@@ -60,32 +60,38 @@ def _unused(name: str, taken: set[str]) -> str:
     return name if name not in taken else next(other for other in candidates if other not in taken)
 
 
-def insert_artifacts(
-    connection: Connection,
-    task_id: str,
-    step_number: int | None,
-    artifacts: Iterable[A2AArtifact],
-    now: datetime,
-) -> list[str]:
-    """One row per part; their ids in order."""
-    rows = [
-        {
-            "id": new_id("artifact"),
-            "task_id": task_id,
-            "step_number": step_number,
-            "name": (artifact.name or "result")[:MAX_FILENAME_CHARS],
-            "filename": _filename(artifact, part),
-            "media_type": media_type_of(part),
-            "size_bytes": len(_content(part)),
-            "part": part.to_json(),
-            "created_at": now,
-        }
+def store_parts(step_number: int | None, artifacts: Iterable[A2AArtifact]) -> "list[Stored]":
+    """The artifacts as they will be kept: one entry for each part."""
+    return [
+        Stored(
+            id=new_id("artifact"),
+            step_number=step_number,
+            name=(artifact.name or "result")[:MAX_FILENAME_CHARS],
+            filename=_filename(artifact, part),
+            media_type=media_type_of(part),
+            size_bytes=len(_content(part)),
+            part=part,
+        )
         for artifact in artifacts
         for part in artifact.parts
     ]
-    if rows:
-        connection.execute(insert(Artifact), rows)
-    return [str(row["id"]) for row in rows]
+
+
+def artifact_rows(task_id: str, stored: "Iterable[Stored]", now: datetime) -> list[dict[str, Json]]:
+    return [
+        {
+            "id": item.id,
+            "task_id": task_id,
+            "step_number": item.step_number,
+            "name": item.name,
+            "filename": item.filename,
+            "media_type": item.media_type,
+            "size_bytes": item.size_bytes,
+            "part": item.part.to_json(),
+            "created_at": now,
+        }
+        for item in stored
+    ]
 
 
 def _filename(artifact: A2AArtifact, part: Part) -> str:
@@ -151,33 +157,27 @@ def read_artifact(connection: Connection, task_id: str, artifact_id: str) -> Sto
     return _stored(row)
 
 
-def message_parts(
-    instruction: str, carried: Sequence[Stored], input_modes: Sequence[str]
-) -> tuple[list[Part], list[str]]:
-    """The parts for an agent: the instruction, then what it takes of `carried`; and the names of what it
-    does not take."""
-    parts = [Part.from_text(instruction)]
-    refused = []
-    for stored in carried:
-        part = _for_modes(stored, input_modes)
-        if part is None:
-            refused.append(stored.filename)
-        else:
-            parts.append(part)
-    return parts, refused
-
-
-def _for_modes(stored: Stored, input_modes: Sequence[str]) -> Part | None:
+def for_modes(stored: Stored, input_modes: Sequence[str]) -> Part | None:
+    """The part as an agent gets it; None where it takes no such media type."""
     part = stored.part
-    metadata = {**(part.metadata or {}), "artifact": stored.name}
-    if stored.step_number is not None:
-        metadata["step"] = stored.step_number
-    named = part.model_copy(update={"filename": stored.filename, "metadata": metadata})
+    named = part.model_copy(update={"filename": stored.filename, "metadata": _origin(stored)})
     if any(_accepts(mode, stored.media_type) for mode in input_modes):
         return named
     if part.text is not None and any(_accepts(mode, "text/plain") for mode in input_modes):
         return named.model_copy(update={"media_type": "text/plain"})
     return None
+
+
+def link_to(stored: Stored, url: str) -> Part:
+    """In place of content that is too large to travel."""
+    return Part(url=url, filename=stored.filename, media_type=stored.media_type, metadata=_origin(stored))
+
+
+def _origin(stored: Stored) -> dict[str, Json]:
+    metadata = {**(stored.part.metadata or {}), "artifact": stored.name}
+    if stored.step_number is not None:
+        metadata["step"] = stored.step_number
+    return metadata
 
 
 def _accepts(mode: str, media_type: str) -> bool:

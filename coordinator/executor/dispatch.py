@@ -1,38 +1,52 @@
-"""One attempt of a step: send the message, follow the remote task to its end. Knows A2A and no tables."""
+"""One attempt of a step on the wire: send the message, follow the remote task to its end, find it again.
+Knows A2A and no tables."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import httpx
 
-from a2a.card_types import AgentInterface
-from a2a.client import A2AClient, Retries
+from a2a.card_types import AgentCard, AgentInterface
+from a2a.client import ONE_TRY, A2AClient, Retries, fetch_card
 from a2a.errors import (
     A2AError,
-    AgentBusy,
-    AgentHttpError,
     AgentTimeout,
     InternalError,
     InvalidAgentResponse,
-    ProtocolError,
     TaskNotCancelable,
-    TaskNotFound,
     TransportError,
+    UnsupportedOperation,
 )
 from a2a.fold import TaskFold
-from a2a.requests import CancelTaskRequest, GetTaskRequest, SendMessageConfiguration, SendMessageRequest
+from a2a.requests import (
+    CancelTaskRequest,
+    GetTaskRequest,
+    ListTasksRequest,
+    SendMessageConfiguration,
+    SendMessageRequest,
+    SubscribeToTaskRequest,
+    TaskPushNotificationConfig,
+)
 from a2a.types import Artifact, Message, StreamResponse, Task, TaskState, TaskStatus
-from coordinator.executor.state import Asked, AttemptFailed, Done, Outcome, Problem
+from coordinator.executor.delivery import Delivery, Expected, PushInbox
+from coordinator.executor.faults import AFTER_CANCEL, AFTER_SEND, BEFORE_CANCEL, BEFORE_SEND, Fault
+from coordinator.executor.replies import MAX_WORDS_CHARS, failed_call, outcome_of
+from coordinator.executor.state import AttemptFailed, Done, Outcome, Problem
 
 FIRST_POLL_S = 0.2
 LAST_POLL_S = 5.0
+# Between two looks at a task whose agent notifies us: a notification may get lost.
+PUSHED_POLL_S = 30.0
 UNREACHABLE_S = 15.0
 CALL_TIMEOUT_S = 30.0
 CANCEL_TIMEOUT_S = 10.0
-MAX_WORDS_CHARS = 2_000
+FIND_TIMEOUT_S = 15.0
+MAX_PAGES = 20
+DEADLINE_KEY = "urn:parley:deadline:v1"
 # A send is tried again by the executor, which may choose another agent; a cut stream is worth a moment here.
 RETRIES = Retries(attempts=1, resume_within_s=2.0)
 
@@ -40,115 +54,242 @@ CancelAnswer = Literal["canceled", "refused", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
+class Listener:
     """What an attempt tells while it runs: the remote task's ids at first sight, and the agent's progress."""
 
-    seen: Callable[[Task], Awaitable[None]]
-    progress: Callable[[str], Awaitable[None]]
+    seen: Callable[[Task], None]
+    progress: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """To whom and for how long. `deadline` travels along, `traceparent` too."""
+
+    interface: AgentInterface
+    delivery: Delivery
+    timeout_s: float
+    deadline: str
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`task` is the one that the message made; None where the agent does not say. `is_missing`: it lists what
+    it has, and the message made none; `remembers`: what it lists is older than the message, so it has lost
+    nothing since."""
+
+    task: Task | None = None
+    is_missing: bool = False
+    remembers: bool = False
 
 
 class Dispatcher:
     """Calls agents through one HTTP client, which has to be a guarded one."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, pushes: PushInbox, fault: Fault) -> None:
         self._http = http
+        self._pushes = pushes
+        self._fault = fault
 
-    async def send(
-        self,
-        interface: AgentInterface,
-        message: Message,
-        *,
-        streaming: bool,
-        timeout_s: float,
-        watcher: Watcher,
-    ) -> Outcome:
-        """Send the message and follow what it starts until it ends or asks; at most `timeout_s` seconds."""
-        attempt = _Attempt(A2AClient(self._http, interface, retries=RETRIES), watcher)
-        return await attempt.bounded(
-            attempt.send(message, streaming=streaming, timeout_s=timeout_s), timeout_s
-        )
+    async def send(self, call: Call, message: Message, listener: Listener) -> Outcome:
+        """Send the message and follow what it starts until it ends or asks."""
+        attempt = self._attempt(call, listener)
+        return await attempt.bounded(attempt.send(message))
 
-    async def follow(
-        self, interface: AgentInterface, remote_task_id: str, *, timeout_s: float, watcher: Watcher
-    ) -> Outcome:
-        """Take up a remote task that an earlier process had started."""
-        attempt = _Attempt(A2AClient(self._http, interface, retries=RETRIES), watcher)
-        return await attempt.bounded(attempt.poll(remote_task_id), timeout_s)
+    async def follow(self, call: Call, remote_task_id: str, listener: Listener) -> Outcome:
+        """Take up a remote task that an earlier process or attempt had started."""
+        attempt = self._attempt(call, listener)
+        return await attempt.bounded(attempt.follow(remote_task_id))
 
     async def cancel(self, interface: AgentInterface, remote_task_id: str) -> CancelAnswer:
         """Ask the agent to cancel; what it said."""
         client = A2AClient(self._http, interface, retries=RETRIES)
+        self._fault(BEFORE_CANCEL)
         try:
             task = await client.cancel_task(CancelTaskRequest(id=remote_task_id), timeout_s=CANCEL_TIMEOUT_S)
         except TaskNotCancelable:
             return "refused"
         except A2AError:
             return "unknown"
+        self._fault(AFTER_CANCEL)
         return "canceled" if task.status.state is TaskState.CANCELED else "refused"
+
+    async def asks(self, interface: AgentInterface, remote_task_id: str) -> bool:
+        """Whether the remote task waits for an answer; true also where nothing can be learned of it."""
+        client = A2AClient(self._http, interface, retries=RETRIES)
+        request = GetTaskRequest(id=remote_task_id, history_length=0)
+        try:
+            task = await client.get_task(request, timeout_s=CALL_TIMEOUT_S)
+        except A2AError:
+            return True
+        return task.status.state in (TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED)
+
+    async def card(self, url: str, *, timeout_s: float) -> AgentCard:
+        """Raises A2AError."""
+        return await fetch_card(self._http, url, timeout_s=timeout_s, retries=ONE_TRY)
+
+    async def find(
+        self, interface: AgentInterface, message_id: str, context_id: str, sent_at: datetime
+    ) -> Found:
+        """The task that a message made, which may have arrived or not: by the tasks of its context."""
+        client = A2AClient(self._http, interface, retries=RETRIES)
+        request = ListTasksRequest(context_id=context_id, history_length=100, page_size=100)
+        remembers = False
+        try:
+            async with asyncio.timeout(FIND_TIMEOUT_S):
+                for _ in range(MAX_PAGES):
+                    page = await client.list_tasks(request, timeout_s=CALL_TIMEOUT_S)
+                    for task in page.tasks:
+                        if any(said.message_id == message_id for said in task.history or ()):
+                            return Found(task)
+                        at = task.status.timestamp
+                        remembers = remembers or (at is not None and at < sent_at)
+                    if not page.next_page_token:
+                        # Tasks that hide their history might be it.
+                        is_open = all(task.history for task in page.tasks)
+                        return Found(is_missing=is_open, remembers=remembers)
+                    request = request.model_copy(update={"page_token": page.next_page_token})
+        except (A2AError, TimeoutError):
+            return Found()
+        return Found()
+
+    def _attempt(self, call: Call, listener: Listener) -> "_Attempt":
+        return _Attempt(
+            A2AClient(self._http, call.interface, retries=RETRIES), call, listener, self._pushes, self._fault
+        )
 
 
 class _Attempt:
-    def __init__(self, client: A2AClient, watcher: Watcher) -> None:
+    def __init__(
+        self, client: A2AClient, call: Call, listener: Listener, pushes: PushInbox, fault: Fault
+    ) -> None:
         self._client = client
-        self._watcher = watcher
-        self._task: Task | None = None
+        self._call = call
+        self._listener = listener
+        self._pushes = pushes
+        self._fault = fault
+        self._headers = {"traceparent": call.traceparent}
+        self._task_id: str | None = None
+        self._is_seen = False
 
-    async def bounded(self, work: Awaitable[Outcome], timeout_s: float) -> Outcome:
+    async def bounded(self, work: Awaitable[Outcome]) -> Outcome:
         """The outcome of `work`, with every failure of the call turned into one. Past the time, the remote
         task is canceled: nobody will read its result."""
+        timeout_s = self._call.timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 return await work
         except (TimeoutError, AgentTimeout):
-            if self._task is not None:
-                await self._cancel_quietly(self._task.id)
-            problem = Problem("STEP_TIMEOUT", f"The agent did not finish within {timeout_s:.0f} s.")
-            return AttemptFailed(problem, retryable=True, blames_agent=True, is_uncertain=True)
+            if self._task_id is not None:
+                await self._cancel_quietly(self._task_id)
+            sentence = f"The agent did not finish within {timeout_s:.0f} s."
+            problem = Problem("STEP_TIMEOUT", sentence, may_have_run=True)
+            return AttemptFailed(problem, retryable=True, blames_agent=True)
         except A2AError as exc:
             return failed_call(exc)
 
-    async def send(self, message: Message, *, streaming: bool, timeout_s: float) -> Outcome:
-        if streaming:
-            answer = await self._stream(SendMessageRequest(message=message), timeout_s)
+    async def send(self, message: Message) -> Outcome:
+        if self._call.delivery is not Delivery.PUSH:
+            return await self._send(message, None)
+        with self._pushes.expecting() as expected:
+            return await self._send(message, expected)
+
+    async def _send(self, message: Message, expected: Expected | None) -> Outcome:
+        delivery = self._call.delivery
+        self._fault(BEFORE_SEND)
+        request = SendMessageRequest(
+            message=message,
+            configuration=SendMessageConfiguration(
+                history_length=0,
+                return_immediately=delivery in (Delivery.POLL, Delivery.PUSH),
+                task_push_notification_config=_push_config(expected),
+            ),
+            metadata={DEADLINE_KEY: self._call.deadline},
+        )
+        if delivery is Delivery.STREAM:
+            answer = await self._stream(request)
         else:
-            request = SendMessageRequest(
-                message=message, configuration=SendMessageConfiguration(return_immediately=True)
+            answer = await self._client.send_message(
+                request, timeout_s=self._call.timeout_s, headers=self._headers
             )
-            answer = await self._client.send_message(request, timeout_s=timeout_s)
+            self._fault(AFTER_SEND)
         if isinstance(answer, Message):
             return Done((Artifact.of(*answer.parts, name="answer"),))
-        await self._note(answer)
-        return _outcome(answer) or await self.poll(answer.id)
+        self._note(answer)
+        return outcome_of(answer) or await self._poll(answer.id, expected)
 
-    async def poll(self, remote_task_id: str) -> Outcome:
+    async def follow(self, remote_task_id: str) -> Outcome:
+        if self._call.delivery is not Delivery.PUSH:
+            return await self._follow(remote_task_id)
+        with self._pushes.expecting() as expected:
+            config = _push_config(expected, remote_task_id)
+            assert config is not None
+            with suppress(UnsupportedOperation):  # it has ended; the first look says how
+                await self._client.create_push_config(config, timeout_s=CALL_TIMEOUT_S, headers=self._headers)
+            return await self._poll(remote_task_id, expected)
+
+    async def _follow(self, remote_task_id: str) -> Outcome:
+        """By its stream where there is one. The first look says more than a stream that cannot be joined."""
+        self._task_id = remote_task_id
+        if self._call.delivery is Delivery.STREAM:
+            try:
+                task = await self._subscribed(remote_task_id)
+            except (UnsupportedOperation, TransportError, InternalError, InvalidAgentResponse):
+                pass
+            else:
+                outcome = outcome_of(task)
+                if outcome is not None:
+                    return outcome
+        return await self._poll(remote_task_id, None)
+
+    async def _subscribed(self, remote_task_id: str) -> Task:
+        request = SubscribeToTaskRequest(id=remote_task_id)
+        events = self._client.subscribe(request, timeout_s=self._call.timeout_s, headers=self._headers)
+        fold: TaskFold | None = None
+        async with aclosing(events):
+            async for event in events:
+                fold = await self._take(fold, event)
+                if fold.status.state.is_settled:
+                    break
+        if fold is None:
+            raise InternalError("The agent's stream ended before it said anything.")
+        return fold.task
+
+    async def _poll(self, remote_task_id: str, expected: Expected | None) -> Outcome:
         """Ask for the task at growing intervals until it has ended or asks something. An agent that does not
         answer is asked again for a while: the work may well go on behind a short outage."""
+        self._task_id = remote_task_id
         now = asyncio.get_running_loop().time
         pause_s, last_answer = FIRST_POLL_S, now()
+        longest_s = LAST_POLL_S if expected is None else PUSHED_POLL_S
+        request = GetTaskRequest(id=remote_task_id, history_length=0)
         while True:
             try:
-                task = await self._client.get_task(
-                    GetTaskRequest(id=remote_task_id), timeout_s=CALL_TIMEOUT_S
-                )
+                task = await self._client.get_task(request, timeout_s=CALL_TIMEOUT_S, headers=self._headers)
             except (TransportError, InternalError, InvalidAgentResponse):
                 if now() - last_answer >= UNREACHABLE_S:
                     raise
             else:
                 last_answer = now()
-                await self._note(task)
-                outcome = _outcome(task)
+                self._note(task)
+                outcome = outcome_of(task)
                 if outcome is not None:
                     return outcome
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, LAST_POLL_S)
+            await _pause(pause_s, expected)
+            pause_s = min(pause_s * 1.5, longest_s)
 
-    async def _stream(self, request: SendMessageRequest, timeout_s: float) -> Task | Message:
+    async def _stream(self, request: SendMessageRequest) -> Task | Message:
         """The message, or the task as far as the stream told it. A cut stream is no failure once the task is
         known: it is polled then."""
         fold: TaskFold | None = None
         try:
-            async with aclosing(self._client.stream_message(request, timeout_s=timeout_s)) as events:
+            stream = self._client.stream_message(
+                request, timeout_s=self._call.timeout_s, headers=self._headers
+            )
+            async with aclosing(stream) as events:
                 async for event in events:
+                    if fold is None:
+                        self._fault(AFTER_SEND)
                     if event.message is not None:
                         return event.message
                     fold = await self._take(fold, event)
@@ -166,31 +307,31 @@ class _Attempt:
         update = event.status_update or event.artifact_update
         if event.task is not None:
             fold = TaskFold(event.task)
-            await self._note(event.task)
+            self._note(event.task)
         elif fold is None:
             # The task should have come first; what it is now includes this update.
             assert update is not None
             request = GetTaskRequest(id=update.task_id)
-            task = await self._client.get_task(request, timeout_s=CALL_TIMEOUT_S)
+            task = await self._client.get_task(request, timeout_s=CALL_TIMEOUT_S, headers=self._headers)
             fold = TaskFold(task)
-            await self._note(task)
+            self._note(task)
         elif event.status_update is not None:
             fold.apply_status(event.status_update)
-            await self._tell(fold.status)
+            self._tell(fold.status)
         elif event.artifact_update is not None:
             fold.apply_artifact(event.artifact_update)
         return fold
 
-    async def _note(self, task: Task) -> None:
-        if self._task is None:
-            self._task = task
-            await self._watcher.seen(task)
-        await self._tell(task.status)
+    def _note(self, task: Task) -> None:
+        if not self._is_seen:
+            self._is_seen, self._task_id = True, task.id
+            self._listener.seen(task)
+        self._tell(task.status)
 
-    async def _tell(self, status: TaskStatus) -> None:
+    def _tell(self, status: TaskStatus) -> None:
         said = status.message
         if status.state is TaskState.WORKING and said is not None:
-            await self._watcher.progress(said.spoken_text()[:MAX_WORDS_CHARS])
+            self._listener.progress(said.spoken_text()[:MAX_WORDS_CHARS])
 
     async def _cancel_quietly(self, remote_task_id: str) -> None:
         try:
@@ -199,54 +340,19 @@ class _Attempt:
             return
 
 
-def _outcome(task: Task) -> Outcome | None:
-    """What the task has come to; None while it works."""
-    said = task.status.message
-    words = said.spoken_text()[:MAX_WORDS_CHARS] if said is not None else ""
-    match task.status.state:
-        case TaskState.COMPLETED:
-            return Done(tuple(task.artifacts or _spoken_result(said)))
-        case TaskState.INPUT_REQUIRED | TaskState.AUTH_REQUIRED:
-            return Asked(words or "The agent asks for input and does not say which.")
-        case TaskState.REJECTED:
-            return AttemptFailed(
-                Problem("REJECTED_BY_AGENT", words or "The agent rejected the step."), retryable=False
-            )
-        case TaskState.CANCELED:
-            return AttemptFailed(
-                Problem("CANCELED_BY_AGENT", words or "The agent canceled the step."), retryable=True
-            )
-        case TaskState.FAILED:
-            retryable = bool(((said.metadata if said else None) or {}).get("retryable", False))
-            return AttemptFailed(Problem("AGENT_FAILED", words or "The agent failed."), retryable)
-        case _:
-            return None
+def _push_config(expected: Expected | None, task_id: str | None = None) -> TaskPushNotificationConfig | None:
+    if expected is None:
+        return None
+    return TaskPushNotificationConfig(url=expected.url, token=expected.token, task_id=task_id)
 
 
-def _spoken_result(said: Message | None) -> list[Artifact]:
-    """Some agents put the answer into the last status message instead of an artifact."""
-    return [Artifact.of(*said.parts, name="answer")] if said is not None else []
-
-
-def failed_call(exc: A2AError) -> AttemptFailed:
-    """A call that brought no outcome, as one."""
-    match exc:
-        case AgentBusy():
-            problem = Problem("AGENT_BUSY", "The agent is busy.")
-            return AttemptFailed(problem, retryable=True, retry_after_s=exc.retry_after_s)
-        case TransportError():
-            problem = Problem("AGENT_UNREACHABLE", f"The agent could not be reached: {exc.detail}.")
-            # A gateway's 502 passes as a broken connection does; a 404 or an HTML page does not.
-            retryable = exc.is_retryable or (isinstance(exc, AgentHttpError) and exc.status >= 500)
-            return AttemptFailed(problem, retryable, blames_agent=True, is_uncertain=exc.may_have_arrived)
-        case TaskNotFound():
-            problem = Problem("REMOTE_TASK_LOST", "The agent no longer knows the task it had begun.")
-            return AttemptFailed(problem, retryable=True, is_uncertain=True)
-        case InternalError() | InvalidAgentResponse():
-            problem = Problem("AGENT_FAILED", exc.detail)
-            return AttemptFailed(problem, retryable=True, blames_agent=True, is_uncertain=True)
-        case ProtocolError():
-            problem = Problem("AGENT_REFUSED", f"The agent refused the message: {exc.detail}")
-            return AttemptFailed(problem, retryable=False)
-        case _:
-            return AttemptFailed(Problem("AGENT_FAILED", str(exc)), retryable=False)
+async def _pause(seconds: float, expected: Expected | None) -> None:
+    if expected is None:
+        await asyncio.sleep(seconds)
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await expected.arrived.wait()
+    except TimeoutError:
+        return
+    expected.arrived.clear()

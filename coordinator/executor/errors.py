@@ -3,7 +3,8 @@
 ├── ArtifactNotFound      the task has no such artifact
 ├── WrongState            the task is not in a state where that can be done
 ├── IdempotencyConflict   the key was used for another request
-└── LeaseLost             another process owns the task now; the one that sees this stops quietly
+├── LeaseLost             another process owns the task now; the one that sees this stops quietly
+└── NewsCame              somebody acted on the task that its run was about to leave to a person
 """
 
 
@@ -40,3 +41,9 @@ class LeaseLost(ExecutorError):
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
         super().__init__(f"The lease on task {task_id} is held by another process.")
+
+
+class NewsCame(ExecutorError):
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id
+        super().__init__(f"Something happened to task {task_id} meanwhile.")

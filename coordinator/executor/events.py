@@ -1,41 +1,27 @@
-"""The history of a task: rows written with their cause, and wake-ups for whoever watches."""
+"""The history of a task as it is read, and wake-ups for whoever watches."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Row, insert, select
 
-from a2a.types import Json
+from coordinator.executor.history import Event
 from models.tables import TaskEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    kind: str
-    data: dict[str, Json]
-
-
 def insert_events(
-    connection: Connection, task_id: str, last_number: int, events: tuple[Event, ...], now: datetime
+    connection: Connection, task_id: str, last_number: int, events: Sequence[Event], now: datetime
 ) -> None:
     """`last_number` is the task's counter after these events, taken in the same transaction."""
     first = last_number - len(events) + 1
     rows = [
-        {
-            "task_id": task_id,
-            "number": first + place,
-            "kind": event.kind,
-            "data": event.data,
-            "created_at": now,
-        }
-        for place, event in enumerate(events)
+        {"task_id": task_id, "number": number, "kind": event.kind, "data": event.data, "created_at": now}
+        for number, event in enumerate(events, start=first)
     ]
-    if rows:
-        connection.execute(insert(TaskEvent), rows)
+    connection.execute(insert(TaskEvent), rows)
 
 
 def list_events(
@@ -51,23 +37,29 @@ def list_events(
 
 
 class Wakeups:
-    """Lets code in this process wait for news of a key. A hint only: the rows are the truth."""
+    """Lets code in this process hear of news of a key. A hint only: the rows are the truth."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listeners: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
 
     def wake(self, key: str) -> None:
-        for event in self._waiting.get(key, ()):
-            event.set()
+        for listener in tuple(self._listeners.get(key, ())):
+            listener()
+
+    @contextmanager
+    def calling(self, key: str, listener: Callable[[], None]) -> Iterator[None]:
+        """`listener` is called at each wake; it must not wait."""
+        self._listeners[key].add(listener)
+        try:
+            yield
+        finally:
+            self._listeners[key].discard(listener)
+            if not self._listeners[key]:
+                del self._listeners[key]
 
     @contextmanager
     def listening(self, key: str) -> Iterator[asyncio.Event]:
         """An event that is set by each wake; the listener clears it before it looks."""
         event = asyncio.Event()
-        self._waiting[key].add(event)
-        try:
+        with self.calling(key, event.set):
             yield event
-        finally:
-            self._waiting[key].discard(event)
-            if not self._waiting[key]:
-                del self._waiting[key]

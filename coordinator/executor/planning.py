@@ -1,27 +1,29 @@
-"""How a claimed task gets its plan: the one that came with it, else the planner's over what is registered."""
+"""How a claimed task gets its plan, and how the plan changes while it runs."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
-
-from sqlalchemy import Connection, select
 
 from a2a.database import Database
 from coordinator.executor.artifacts import Stored, read_artifacts
-from coordinator.executor.state import Problem, TaskState
+from coordinator.executor.state import Problem, StepState, TaskState
 from coordinator.planner.errors import PlanInvalid, UnknownTaskType
 from coordinator.planner.match import SkillIndex
-from coordinator.planner.plan import Attachment, Plan, Strategy
+from coordinator.planner.plan import Attachment, Plan, Strategy, validate_plan
+from coordinator.planner.revise import Revision, revise_plan
 from coordinator.planner.rules import plan_by_rules
+from coordinator.registry.directory import Directory
 from coordinator.registry.offers import SkillOffer
-from coordinator.registry.store import list_offers
-from models.tables import Task
+from models.states import HealthState
+
+MAX_REVISIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     plan: Plan
-    needs_approval: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +44,67 @@ PlanningOutcome: TypeAlias = Planned | Unplannable | NotYet
 class Planning:
     """Keeps the index of the offers between tasks and makes it anew when the offers change."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, directory: Directory) -> None:
         self._database = database
+        self._directory = directory
         self._lock = asyncio.Lock()
         self._offers: list[SkillOffer] = []
         self._index = SkillIndex([])
 
     async def index(self) -> SkillIndex:
         async with self._lock:
-            offers = await self._database.read(list_offers)
-            if offers != self._offers:
+            offers = await self._directory.offers()
+            if offers is not self._offers:
                 # Thousands of offers take a second to index: not on the event loop, and only once.
                 self._offers, self._index = offers, await asyncio.to_thread(SkillIndex, offers)
             return self._index
+
+    async def check(self, plan: Plan, attachment_names: Sequence[str]) -> None:
+        """Whether a plan that came with a task can run on what is registered. Raises PlanInvalid."""
+        skills = dict.fromkeys(step.skill_id for step in plan.steps)
+        try:
+            validate_plan(plan, await self._offering(skills, fresh=False), attachment_names)
+        except PlanInvalid:
+            # What was kept of the registry may be a moment old.
+            validate_plan(plan, await self._offering(skills, fresh=True), attachment_names)
 
     async def plan(self, task: TaskState) -> PlanningOutcome:
         index = await self.index()
         if not self._offers:
             return NotYet("No agent has registered yet. Start one with COORDINATOR_URL set.")
-        strategy, approval, inputs = await self._database.read(
-            lambda connection: _request(connection, task.id)
-        )
+        inputs = await self._database.read(partial(read_artifacts, task_id=task.id, steps=[None]))
         try:
-            plan = plan_by_rules(task.description, index, attachments_of(inputs), strategy)
+            plan = plan_by_rules(task.description, index, attachments_of(inputs), task.strategy)
         except UnknownTaskType as exc:
             return Unplannable(Problem("UNKNOWN_TASK_TYPE", str(exc)))
         except PlanInvalid as exc:
             return Unplannable(Problem("PLAN_INVALID", str(exc)))
-        return Planned(plan, needs_approval=approval == "plan")
+        return Planned(plan)
+
+    async def revise(self, task: TaskState) -> Revision | None:
+        """A better plan for what has not started, with the adaptive strategy, a bounded number of times."""
+        plan = task.plan
+        if task.strategy is not Strategy.adaptive or plan is None or plan.version > MAX_REVISIONS:
+            return None
+        await self.index()
+        failed = [step.number for step in task.steps.values() if _has_failed(step)]
+        open_steps = [step.number for step in task.steps.values() if not step.status.is_terminal]
+        begun = [step.number for step in task.steps.values() if step.attempt > 0]
+        return revise_plan(plan, self._offers, failed=failed, still_open=open_steps, begun=begun)
+
+    async def _offering(self, skills: Sequence[str] | dict[str, None], *, fresh: bool) -> dict[str, set[str]]:
+        """Skill id -> the agents that offer it."""
+        offering = {}
+        for skill_id in skills:
+            routes = await self._directory.routes(skill_id, fresh=fresh)
+            agents = {route.agent_id for route in routes if route.health is not HealthState.QUARANTINED}
+            if agents:
+                offering[skill_id] = agents
+        return offering
 
 
-def _request(connection: Connection, task_id: str) -> tuple[Strategy, str, list[Stored]]:
-    row = connection.execute(select(Task.strategy, Task.approval).where(Task.id == task_id)).one()
-    return Strategy(row.strategy), row.approval, read_artifacts(connection, task_id, steps=[None])
+def _has_failed(step: StepState) -> bool:
+    return step.status.is_terminal and step.error is not None and not step.is_quiet
 
 
 def attachments_of(inputs: list[Stored]) -> list[Attachment]:

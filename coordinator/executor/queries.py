@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, exists, select
 from coordinator.executor.errors import TaskNotFound
 from models.base import DEFAULT_TENANT
 from models.states import TaskStatus
-from models.tables import Agent, Artifact, Task, TaskStep
+from models.tables import Agent, Artifact, Task, TaskStep, WebhookDelivery
 
 AnyRow = Row[Any]
 
@@ -20,6 +20,7 @@ class TaskView:
     steps: list[AnyRow]
     artifacts: list[AnyRow]
     agent_names: dict[str, str]
+    webhook: AnyRow | None = None
 
 
 def find_task(connection: Connection, task_id: str) -> AnyRow:
@@ -43,7 +44,11 @@ def view_task(connection: Connection, task_id: str) -> TaskView:
     artifacts = connection.execute(
         select(*without_content).where(Artifact.task_id == task_id).order_by(Artifact.id)
     )
-    return TaskView(task, list(steps), list(artifacts), {row.id: row.name for row in names})
+    delivery = None
+    if task.webhook is not None:
+        deliveries = select(WebhookDelivery.__table__).where(WebhookDelivery.task_id == task_id)
+        delivery = connection.execute(deliveries).one_or_none()
+    return TaskView(task, list(steps), list(artifacts), {row.id: row.name for row in names}, delivery)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,16 @@
 """The executor's vocabulary: what it knows of a task, what an attempt can come to, what is to be done."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 from a2a.types import Artifact, Json
-from coordinator.planner.plan import Requirement
+from coordinator.planner.plan import Plan, PlanStep, Requirement, Strategy
 from models.states import StepStatus, TaskStatus
+
+# Ends of a step that are as planned: nothing is missing.
+QUIET_CODES = ("CONDITION_NOT_MET", "NOT_NEEDED", "REVISED_AWAY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,51 +21,112 @@ class Lease:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something failed: a stable code and a sentence. `may_have_run`: an agent may have done the work, or
+    be at it still."""
+
+    code: str
+    message: str
+    may_have_run: bool = False
+
+    def to_json(self) -> dict[str, Json]:
+        details = {"may_have_run": True} if self.may_have_run else {}
+        return {"code": self.code, "message": self.message, "details": details}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Json]) -> "Problem":
+        may_have_run = bool(value.get("details", {}).get("may_have_run", False))
+        return Problem(value["code"], value["message"], may_have_run)
+
+
 @dataclass(slots=True)
 class StepState:
+    """A step as the events of its task left it. `has_answer`: a person has answered its question, and the
+    agent does not know yet. `parent` is the step whose list it does an item of."""
+
     number: int
-    instruction: str
-    skill_id: str
-    requirement: Requirement
-    depends_on: tuple[int, ...]
+    planned: PlanStep
     status: StepStatus = StepStatus.PENDING
     attempt: int = 0
     agent_id: str | None = None
     message_id: str | None = None
+    memory_id: str | None = None
     remote_task_id: str | None = None
     remote_context_id: str | None = None
     failed_agents: tuple[str, ...] = ()
     may_have_run_twice: bool = False
-    is_uncertain: bool = False
+    cancel_answer: str | None = None
     question: str | None = None
-    answer: list[Json] | None = None
+    has_answer: bool = False
+    is_approved: bool = False
     waiting_for: str | None = None
     retry_at: datetime | None = None
-    error: "Problem | None" = None
+    error: Problem | None = None
+    output: dict[str, Json] | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    parent: int | None = None
+    item_index: int | None = None
+    item: Json = None
+
+    @property
+    def depends_on(self) -> tuple[int, ...]:
+        return self.planned.depends_on
+
+    @property
+    def requirement(self) -> Requirement:
+        return self.planned.requirement
+
+    @property
+    def is_list(self) -> bool:
+        """It is done item by item, by steps of their own."""
+        return self.planned.for_each is not None and self.parent is None
+
+    @property
+    def is_uncertain(self) -> bool:
+        """The last attempt failed, and its agent may have done the work all the same."""
+        return self.error is not None and self.error.may_have_run
+
+    @property
+    def is_quiet(self) -> bool:
+        """It was left out as planned."""
+        return self.error is not None and self.error.code in QUIET_CODES
 
 
 @dataclass(slots=True)
 class TaskState:
-    """A task as its runner holds it; the rows are the truth, this is what was last read or written."""
+    """A task as its runner holds it: what its events come to. `last_look` is the newest event of others that
+    was taken in."""
 
     id: str
     session_id: str
     description: str
-    status: TaskStatus
+    strategy: Strategy
     deadline_at: datetime
-    cancel_requested: bool
+    needs_approval: bool = False
+    priority: int = 0
+    traceparent: str | None = None
+    webhook: dict[str, Json] | None = None
+    status: TaskStatus = TaskStatus.PENDING
+    waiting_for: str | None = None
+    cancel_requested: bool = False
+    plan: Plan | None = None
+    last_look: int = 0
     steps: dict[int, StepState] = field(default_factory=dict)
 
+    def children_of(self, number: int) -> list[StepState]:
+        return [step for step in self.steps.values() if step.parent == number]
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why something failed: a stable code and a sentence."""
-
-    code: str
-    message: str
-
-    def to_json(self) -> dict[str, Json]:
-        return {"code": self.code, "message": self.message, "details": {}}
+    def adopt(self, plan: Plan) -> None:
+        """Take the plan, a first one or a revision: steps that have begun stay as they are."""
+        self.plan = plan
+        for planned in plan.steps:
+            known = self.steps.get(planned.number)
+            if known is None:
+                self.steps[planned.number] = StepState(planned.number, planned)
+            elif known.status is StepStatus.PENDING and known.attempt == 0:
+                known.planned = planned
 
 
 # What one attempt of a step can come to.
@@ -81,24 +146,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """`blames_agent`: the agent did not answer properly, which counts against its health. `is_uncertain`:
-    the agent may have done the work, or be at it still."""
+    """`blames_agent`: the agent did not answer properly, which counts against its health."""
 
     problem: Problem
     retryable: bool
     retry_after_s: float | None = None
     blames_agent: bool = False
-    is_uncertain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NoAgent:
-    """Nobody could be asked; this is not an attempt."""
-
-    reason: str
-
-
-Outcome: TypeAlias = Done | Asked | AttemptFailed | NoAgent
+Outcome: TypeAlias = Done | Asked | AttemptFailed
 
 
 # What `decide` says is to be done.
@@ -120,8 +176,38 @@ class Reattach:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
+    """Leave the step out; `problem` says why."""
+
     number: int
-    reason: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """End the step before anything is sent."""
+
+    number: int
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """Make a step for each item of the list."""
+
+    number: int
+    items: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """All items of the list are done: put them together."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskApproval:
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +226,11 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before `until`, unless something happens. `for_person`: only a person can go on."""
+    """Nothing to do before `until`, unless something happens. `rest` is set where only a person can go on:
+    the state that the task then is in."""
 
     until: datetime
-    for_person: bool
+    rest: TaskStatus | None = None
 
 
-Command: TypeAlias = Dispatch | Reattach | Skip | Stop | Finish | Wait
+Command: TypeAlias = Dispatch | Reattach | Skip | Fail | Expand | Gather | AskApproval | Stop | Finish | Wait

@@ -1,24 +1,21 @@
-"""The run's side of the task tables. Every write is fenced: without the lease it changes nothing."""
+"""Claiming tasks and reading them back: leases, orphans, the state as the rows have it."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from a2a.types import Json
 from coordinator.executor.errors import LeaseLost
-from coordinator.executor.events import Event, insert_events
+from coordinator.executor.history import FOREIGN_KINDS, Event
 from coordinator.executor.state import Lease, Problem, StepState, TaskState
-from coordinator.planner.plan import Plan, Requirement
+from coordinator.planner.plan import Plan, PlanStep, Requirement, Strategy
 from models.ids import new_id
 from models.states import StepStatus, TaskStatus
-from models.tables import Task, TaskStep
-
-# Failures after which the agent may have done the work all the same.
-UNCERTAIN_CODES = ("AGENT_UNREACHABLE", "REMOTE_TASK_LOST", "STEP_TIMEOUT")
+from models.tables import Task, TaskEvent, TaskStep
 
 _RUNNABLE = (TaskStatus.PENDING, TaskStatus.PLANNING, TaskStatus.EXECUTING)
-_WAITS_FOR_PERSON = (TaskStatus.AWAITING_APPROVAL, TaskStatus.INPUT_REQUIRED)
 
 
 def _is_claimable(now: datetime) -> ColumnElement[bool]:
@@ -34,34 +31,88 @@ def _is_claimable(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def list_claimable(connection: Connection, now: datetime, limit: int) -> list[str]:
-    query = select(Task.id).where(_is_claimable(now)).order_by(Task.id).limit(limit)
-    return list(connection.execute(query).scalars())
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A task under its lease. `unreadable` says why its rows make no state: then there is none to run."""
+
+    lease: Lease
+    task: TaskState | None
+    unreadable: Exception | None = None
+
+
+def claim_tasks(
+    connection: Connection, owner: str, lease_s: float, now: datetime, *, limit: int
+) -> list[Claimed]:
+    """Take up to `limit` tasks that nobody runs, urgent ones first. The guard stands in the UPDATE itself, so
+    of two processes that found the same task one gets it."""
+    found = (
+        select(Task.id)
+        .where(_is_claimable(now))
+        .order_by(Task.priority.desc(), Task.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(found).scalars())
+    if not ids:
+        return []
+    token = new_id("lease")
+    expires_at = now + timedelta(seconds=lease_s)
+    taken = connection.execute(
+        update(Task)
+        .where(Task.id.in_(ids), _is_claimable(now))
+        .values(lease_owner=owner, lease_token=token, lease_expires_at=expires_at)
+        .returning(Task.id)
+    )
+    return load_tasks(connection, [Lease(task_id, token) for task_id in taken.scalars()])
 
 
 def claim_task(
     connection: Connection, task_id: str, owner: str, lease_s: float, now: datetime
-) -> Lease | None:
-    """The lease on the task, or None where somebody else was quicker: the guard is in the UPDATE itself."""
+) -> Claimed | None:
+    """None where the task has ended, waits for a person, or belongs to somebody else."""
     lease = Lease(task_id, new_id("lease"))
-    claimed = connection.execute(
+    taken = connection.execute(
         update(Task)
         .where(Task.id == task_id, _is_claimable(now))
         .values(lease_owner=owner, lease_token=lease.token, lease_expires_at=now + timedelta(seconds=lease_s))
         .returning(Task.id)
     )
-    return lease if claimed.scalar_one_or_none() is not None else None
+    return load_tasks(connection, [lease])[0] if taken.scalar_one_or_none() is not None else None
 
 
-def renew_lease(connection: Connection, lease: Lease, lease_s: float, now: datetime) -> bool:
-    """False where the lease is lost."""
+def load_tasks(connection: Connection, leases: Sequence[Lease]) -> list[Claimed]:
+    """The tasks that are still held under these leases, urgent ones first."""
+    tokens = {lease.task_id: lease for lease in leases}
+    rows = connection.execute(
+        select(Task.__table__).where(Task.id.in_(tokens)).order_by(Task.priority.desc(), Task.id)
+    ).all()
+    steps: dict[str, list[Row[tuple[TaskStep]]]] = {}
+    by_number = select(TaskStep.__table__).where(TaskStep.task_id.in_(tokens)).order_by(TaskStep.number)
+    for step in connection.execute(by_number):
+        steps.setdefault(step.task_id, []).append(step)
+    claimed = []
+    for row in rows:
+        lease = tokens[row.id]
+        if row.lease_token != lease.token:
+            continue
+        try:
+            claimed.append(Claimed(lease, task_state(row, steps.get(row.id, ()))))
+        except Exception as exc:  # noqa: BLE001 rows that make no sense are the run's failure, told by its runner
+            claimed.append(Claimed(lease, None, exc))
+    return claimed
+
+
+def renew_leases(
+    connection: Connection, owner: str, task_ids: Iterable[str], lease_s: float, now: datetime
+) -> set[str]:
+    """The tasks that are still ours."""
     renewed = connection.execute(
         update(Task)
-        .where(Task.id == lease.task_id, Task.lease_token == lease.token)
+        .where(Task.id.in_(list(task_ids)), Task.lease_owner == owner)
         .values(lease_expires_at=now + timedelta(seconds=lease_s))
         .returning(Task.id)
     )
-    return renewed.scalar_one_or_none() is not None
+    return set(renewed.scalars())
 
 
 def release_lease(connection: Connection, lease: Lease) -> None:
@@ -82,162 +133,101 @@ def release_all_leases(connection: Connection) -> int:
     return released.rowcount
 
 
-def load_task(connection: Connection, lease: Lease) -> tuple[TaskState, Plan | None]:
-    """Raises LeaseLost."""
-    row = connection.execute(
-        select(Task.__table__).where(Task.id == lease.task_id, Task.lease_token == lease.token)
-    ).one_or_none()
+def fail_open_steps(
+    connection: Connection, lease: Lease, problem: dict[str, Json], now: datetime
+) -> tuple[str, dict[str, Json] | None]:
+    """For a task that fails as a whole; its session and webhook. Raises LeaseLost."""
+    ours = select(Task.session_id, Task.webhook).where(
+        Task.id == lease.task_id, Task.lease_token == lease.token
+    )
+    row = connection.execute(ours).one_or_none()
     if row is None:
         raise LeaseLost(lease.task_id)
-    steps = connection.execute(
-        select(TaskStep.__table__).where(TaskStep.task_id == lease.task_id).order_by(TaskStep.number)
+    connection.execute(
+        update(TaskStep)
+        .where(TaskStep.task_id == lease.task_id, TaskStep.completed_at.is_(None))
+        .values(status=StepStatus.FAILED, error=problem, completed_at=now)
     )
+    return row.session_id, row.webhook
+
+
+def foreign_events(connection: Connection, task_id: str, after: int) -> list[tuple[int, Event]]:
+    """What people and other processes have done to the task since event `after`."""
+    query = (
+        select(TaskEvent.number, TaskEvent.kind, TaskEvent.data)
+        .where(TaskEvent.task_id == task_id, TaskEvent.number > after, TaskEvent.kind.in_(FOREIGN_KINDS))
+        .order_by(TaskEvent.number)
+    )
+    return [(row.number, Event(row.kind, row.data)) for row in connection.execute(query)]
+
+
+def read_answer(connection: Connection, task_id: str, number: int) -> list[Json]:
+    """The parts with which a person answered the step's question."""
+    query = select(TaskStep.answer).where(TaskStep.task_id == task_id, TaskStep.number == number)
+    return connection.execute(query).scalar_one() or []
+
+
+def task_state(row: Row[tuple[Task]], steps: Iterable[Row[tuple[TaskStep]]]) -> TaskState:
+    """The rows as the fold of the task's events."""
+    plan = Plan.from_json(row.plan) if row.plan is not None else None
     task = TaskState(
         id=row.id,
         session_id=row.session_id,
         description=row.description,
-        status=TaskStatus(row.status),
+        strategy=Strategy(row.strategy),
         deadline_at=row.deadline_at,
+        needs_approval=row.approval == "plan",
+        priority=row.priority,
+        traceparent=row.traceparent,
+        webhook=row.webhook,
+        status=TaskStatus(row.status),
+        waiting_for=row.waiting_for,
         cancel_requested=row.cancel_requested_at is not None,
-        steps={step.number: _step_state(step._mapping) for step in steps},  # noqa: SLF001 SQLAlchemy's public name
+        plan=plan,
+        last_look=row.last_event,
     )
-    return task, Plan.from_json(row.plan) if row.plan is not None else None
+    planned = {step.number: step for step in plan.steps} if plan is not None else {}
+    for step in steps:
+        task.steps[step.number] = _step_state(step, planned)
+    return task
 
 
-def _step_state(row: Json) -> StepState:
-    error = row["error"]
+def _step_state(row: Row[tuple[TaskStep]], planned: dict[int, PlanStep]) -> StepState:
+    known = planned.get(row.parent or row.number)
     return StepState(
-        number=row["number"],
-        instruction=row["instruction"],
-        skill_id=row["skill_id"],
-        requirement=Requirement(row["requirement"]),
-        depends_on=tuple(row["depends_on"]),
-        status=StepStatus(row["status"]),
-        attempt=row["attempt"],
-        agent_id=row["agent_id"],
-        message_id=row["message_id"],
-        remote_task_id=row["remote_task_id"],
-        remote_context_id=row["remote_context_id"],
-        failed_agents=tuple(row["failed_agents"]),
-        may_have_run_twice=row["may_have_run_twice"],
-        question=row["question"],
-        answer=row["answer"],
-        waiting_for=row["waiting_for"],
-        retry_at=row["retry_at"],
-        error=Problem(error["code"], error["message"]) if error is not None else None,
-        is_uncertain=error is not None and error["code"] in UNCERTAIN_CODES,
+        number=row.number,
+        planned=known if known is not None else _left_out(row),
+        status=StepStatus(row.status),
+        attempt=row.attempt,
+        agent_id=row.agent_id,
+        message_id=row.message_id,
+        memory_id=row.memory_id,
+        remote_task_id=row.remote_task_id,
+        remote_context_id=row.remote_context_id,
+        failed_agents=tuple(row.failed_agents),
+        may_have_run_twice=row.may_have_run_twice,
+        cancel_answer=row.cancel_answer,
+        question=row.question,
+        has_answer=row.answer is not None,
+        is_approved=row.is_approved,
+        waiting_for=row.waiting_for,
+        retry_at=row.retry_at,
+        error=Problem.from_json(row.error) if row.error is not None else None,
+        output=row.output,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        parent=row.parent,
+        item_index=row.item_index,
+        item=row.item,
     )
 
 
-def write_task(
-    connection: Connection,
-    lease: Lease,
-    now: datetime,
-    events: tuple[Event, ...] = (),
-    **columns: Json,
-) -> None:
-    """Fence, count the events, set the columns: one UPDATE. Raises LeaseLost, and then nothing is written."""
-    last_number = connection.execute(
-        update(Task)
-        .where(Task.id == lease.task_id, Task.lease_token == lease.token, Task.completed_at.is_(None))
-        .values(last_event=Task.last_event + len(events), updated_at=now, **columns)
-        .returning(Task.last_event)
-    ).scalar_one_or_none()
-    if last_number is None:
-        raise LeaseLost(lease.task_id)
-    insert_events(connection, lease.task_id, last_number, events, now)
-
-
-def fail_task(connection: Connection, lease: Lease, problem: Problem, now: datetime) -> None:
-    """End the task and its open steps. Raises LeaseLost."""
-    write_task(
-        connection,
-        lease,
-        now,
-        (Event("task.failed", problem.to_json()),),
-        status=TaskStatus.FAILED,
-        waiting_for=None,
-        error=problem.to_json(),
-        completed_at=now,
-        lease_owner=None,
-        lease_token=None,
-        lease_expires_at=None,
-    )
-    connection.execute(
-        update(TaskStep)
-        .where(TaskStep.task_id == lease.task_id, TaskStep.completed_at.is_(None))
-        .values(status=StepStatus.FAILED, error=problem.to_json(), completed_at=now)
-    )
-
-
-def write_step(
-    connection: Connection,
-    lease: Lease,
-    number: int,
-    now: datetime,
-    events: tuple[Event, ...] = (),
-    **columns: Json,
-) -> None:
-    """Change an open step, fenced by the task's lease. Raises LeaseLost."""
-    write_task(connection, lease, now, events)
-    if not columns:
-        return
-    connection.execute(
-        update(TaskStep)
-        .where(
-            TaskStep.task_id == lease.task_id,
-            TaskStep.number == number,
-            TaskStep.completed_at.is_(None),
-        )
-        .values(**columns)
-    )
-
-
-def insert_steps(connection: Connection, task_id: str, plan: Plan) -> None:
-    rows = [
-        {
-            "id": new_id("step"),
-            "task_id": task_id,
-            "number": step.number,
-            "instruction": step.instruction,
-            "skill_id": step.skill_id,
-            "requirement": step.requirement,
-            "depends_on": list(step.depends_on),
-            "status": StepStatus.PENDING,
-            "attempt": 0,
-            "failed_agents": [],
-            "may_have_run_twice": False,
-        }
-        for step in plan.steps
-    ]
-    connection.execute(insert(TaskStep), rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """What others have written for the runner to see."""
-
-    status: TaskStatus
-    cancel_requested: bool
-    answers: dict[int, list[Json]]
-
-
-def read_signals(connection: Connection, lease: Lease) -> Signals:
-    """Raises LeaseLost."""
-    row = connection.execute(
-        select(Task.status, Task.cancel_requested_at).where(
-            Task.id == lease.task_id, Task.lease_token == lease.token
-        )
-    ).one_or_none()
-    if row is None:
-        raise LeaseLost(lease.task_id)
-    answered = connection.execute(
-        select(TaskStep.number, TaskStep.answer).where(
-            TaskStep.task_id == lease.task_id, TaskStep.answer.is_not(None)
-        )
-    )
-    return Signals(
-        TaskStatus(row.status),
-        row.cancel_requested_at is not None,
-        {step.number: step.answer for step in answered},
+def _left_out(row: Row[tuple[TaskStep]]) -> PlanStep:
+    """A step that a revision of the plan has left out."""
+    return PlanStep(
+        row.number,
+        row.instruction,
+        row.skill_id,
+        depends_on=tuple(row.depends_on),
+        requirement=Requirement(row.requirement),
     )

@@ -1,16 +1,24 @@
 """Sessions and messages: queries and changes as functions of a connection."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Table, insert, select
 
-from a2a.types import Part
+from a2a.types import Json
 from coordinator.memory.errors import SessionNotFound
 from models.base import DEFAULT_TENANT
+from models.batch import insert_batch, update_batch
 from models.ids import new_id
 from models.states import Speaker
 from models.tables import Message, Session
+
+_TOUCH = update_batch(cast("Table", Session.__table__), ["id"], ["updated_at"])
+_ADD = insert_batch(
+    cast("Table", Message.__table__), ["id", "session_id", "task_id", "speaker", "parts", "created_at"]
+)
 
 
 def create_session(connection: Connection, user_id: str | None, now: datetime) -> str:
@@ -47,31 +55,34 @@ def list_sessions(
     return list(connection.execute(query.order_by(Session.id.desc()).limit(limit)).all())
 
 
-def add_message(
-    connection: Connection,
-    session_id: str,
-    speaker: Speaker,
-    parts: Sequence[Part],
-    now: datetime,
-    *,
-    task_id: str | None = None,
-) -> str:
-    """Raises SessionNotFound."""
-    known = update(Session).where(Session.id == session_id).values(updated_at=now).returning(Session.id)
-    if connection.execute(known).scalar_one_or_none() is None:
-        raise SessionNotFound(session_id)
-    message_id = new_id("message")
-    connection.execute(
-        insert(Message).values(
-            id=message_id,
-            session_id=session_id,
-            task_id=task_id,
-            speaker=speaker,
-            parts=[part.to_json() for part in parts],
-            created_at=now,
-        )
-    )
-    return message_id
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message of a session; `parts` as JSON."""
+
+    session_id: str
+    task_id: str | None
+    speaker: Speaker
+    parts: list[Json]
+    at: datetime
+
+
+def add_messages(connection: Connection, messages: Sequence[Said]) -> list[str]:
+    """Their ids, in order. The sessions have to be there."""
+    touched = {said.session_id: {"key_id": said.session_id, "updated_at": said.at} for said in messages}
+    _TOUCH.run(connection, touched.values())
+    rows = [
+        {
+            "id": new_id("message"),
+            "session_id": said.session_id,
+            "task_id": said.task_id,
+            "speaker": said.speaker,
+            "parts": said.parts,
+            "created_at": said.at,
+        }
+        for said in messages
+    ]
+    _ADD.run(connection, rows)
+    return [str(row["id"]) for row in rows]
 
 
 def list_messages(

@@ -1,6 +1,6 @@
 """Which of the agents with a skill a step goes to. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from coordinator.registry.store import Route
@@ -23,9 +23,12 @@ def choose(
     pinned: str | None,
     preferred: Sequence[str],
     failed: Collection[str],
+    load: Callable[[Route], int],
+    has_room: Callable[[Route], bool],
 ) -> Route | NobodyFits:
-    """A healthy agent: one that has not failed this step before the others, then the planner's order,
-    then the least busy. `pinned` is the one agent the plan allows, `preferred` the candidates best first."""
+    """A healthy agent: one that has not failed this step before the others, then one that has room, then the
+    planner's order, then the least busy. `pinned` is the one agent the plan allows, `preferred` the
+    candidates best first."""
     allowed = [route for route in routes if pinned is None or route.agent_id == pinned]
     eligible = [route for route in allowed if route.health in _ORDER]
     if not eligible:
@@ -35,9 +38,10 @@ def choose(
         eligible,
         key=lambda route: (
             route.agent_id in failed,
+            not has_room(route),
             _ORDER[route.health],
             rank.get(route.agent_id, len(rank)),
-            route.running,
+            load(route),
             route.agent_id,
         ),
     )

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from a2a.card_types import AgentCard, AgentInterface
+from a2a.deduplication import memory_id_of
 from a2a.types import Json
 from coordinator.registry.errors import AgentNotFound
 from coordinator.registry.offers import SkillOffer
@@ -15,21 +17,32 @@ from models.states import HealthState
 from models.tables import Agent, AgentSkill, HealthCheck
 
 HISTORY_ROWS = 100
+# A skill with this tag does what should not be done by two agents.
+NO_FAILOVER = "no-failover"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An agent that has a skill: where it is called, how, and how it is."""
+    """An agent that has a skill: where it is called, how, and how it is.
+
+    `running` and `capacity` are what its heartbeats say; `memory_id` names its memory of messages where it
+    deduplicates them (docs/extensions/deduplication.md); `no_failover`: the skill's card says so in a tag.
+    """
 
     agent_id: str
     name: str
+    card_url: str
     interface: AgentInterface
     streaming: bool
+    pushes: bool
     health: HealthState
     health_reason: str
     health_since: datetime
     running: int
+    capacity: int | None
+    memory_id: str | None
     input_modes: tuple[str, ...]
+    no_failover: bool
 
 
 def save_agent(
@@ -175,23 +188,31 @@ def list_routes(connection: Connection, skill_id: str) -> list[Route]:
         .where(Agent.tenant_id == DEFAULT_TENANT)
         .order_by(Agent.id)
     )
-    columns = query.with_only_columns(*Agent.__table__.columns, AgentSkill.input_modes)
-    return [
-        Route(
-            agent_id=row.id,
-            name=row.name,
-            interface=AgentInterface(
-                url=row.url,
-                protocol_binding=row.protocol_binding,
-                protocol_version=row.protocol_version,
-                tenant=row.interface_tenant,
-            ),
-            streaming=row.streaming,
-            health=HealthState(row.health),
-            health_reason=row.health_reason,
-            health_since=row.health_since,
-            running=int((row.load or {}).get("running", 0)),
-            input_modes=tuple(row.input_modes),
-        )
-        for row in connection.execute(columns)
-    ]
+    columns = query.with_only_columns(*Agent.__table__.columns, AgentSkill.input_modes, AgentSkill.tags)
+    return [_route(row) for row in connection.execute(columns)]
+
+
+def _route(row: Any) -> Route:
+    capabilities = row.card.get("capabilities") or {}
+    load = row.load or {}
+    return Route(
+        agent_id=row.id,
+        name=row.name,
+        card_url=row.card_url,
+        interface=AgentInterface(
+            url=row.url,
+            protocol_binding=row.protocol_binding,
+            protocol_version=row.protocol_version,
+            tenant=row.interface_tenant,
+        ),
+        streaming=row.streaming,
+        pushes=bool(capabilities.get("pushNotifications")),
+        health=HealthState(row.health),
+        health_reason=row.health_reason,
+        health_since=row.health_since,
+        running=int(load.get("running", 0)),
+        capacity=int(load["capacity"]) if "capacity" in load else None,
+        memory_id=memory_id_of(capabilities.get("extensions") or ()),
+        input_modes=tuple(row.input_modes),
+        no_failover=NO_FAILOVER in row.tags,
+    )

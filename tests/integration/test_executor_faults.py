@@ -63,7 +63,8 @@ def test_a_send_whose_answer_was_lost_is_repeated_under_its_own_id(coordinator: 
     agent = with_agent(coordinator, "lost_answer")
     task = run(coordinator, "lost_answer")
     assert task["status"] == "completed"
-    first, second = [params["message"]["messageId"] for _, params in agent.calls]
+    sends = [params for method, params in agent.calls if method == "SendStreamingMessage"]
+    first, second = [params["message"]["messageId"] for params in sends]
     assert first == second
     assert task["steps"][0]["error"] is None, "a completed step carries no error of an earlier attempt"
 

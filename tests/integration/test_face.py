@@ -13,8 +13,9 @@ from a2a.requests import CancelTaskRequest, SendMessageConfiguration, SendMessag
 from a2a.types import Task, TaskState
 from coordinator.api.services import Services
 from coordinator.clock import utc_now
+from coordinator.executor.creation import Creation, NewTask, prepare
 from coordinator.executor.events import Wakeups
-from coordinator.executor.intake import Intake, NewTask
+from coordinator.executor.intake import Intake
 from coordinator.face import Face
 from tests.support.coordinator import Coordinator, running_coordinator, settings_for
 from tests.support.local_client import LocalClient
@@ -123,10 +124,12 @@ class HeldIntake(Intake):
         self.began, self.go = Gate(), Gate()
         self.canceled: list[str] = []
 
-    async def create(self, request: NewTask, *, idempotency_key: str | None = None) -> str:
+    async def create(self, request: NewTask, *, idempotency_key: str | None = None) -> Creation:
         self.began.open()
         await self.go.wait()
-        return "task_late"
+        creation = prepare(request, [], utc_now(), key=None, default_deadline_s=1)
+        creation.made = "task_late"
+        return creation
 
     async def cancel(self, task_id: str) -> None:
         self.canceled.append(task_id)
@@ -142,6 +145,7 @@ async def test_a_cancellation_while_the_task_is_being_made_reaches_it(
     unused = cast("Any", None)
     face.services = Services(
         database=database, http=unused, intake=intake, planning=unused, worker=unused, news=Wakeups(),
+            rests=Wakeups(), pushes=unused,
         settings=settings_for(database_url), now=utc_now,
     )  # fmt: skip
     face.is_closing = is_closing

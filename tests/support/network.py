@@ -1,19 +1,30 @@
 """A network of real processes on free loopback ports, for tests that kill some of them."""
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-ROOT = Path(__file__).parents[2]
+from tests.support import executions
+from tests.support.executions import Execution
+from tests.support.nursery import ROOT, Nursery, Server
+
+SLOW_AGENT = "tests.support.slow_agent:app"
 START_S = 30.0
+# What is waited for in life is not worth waiting for in a test.
+QUICK = {
+    "TASKS_LEASE_S": "2",
+    "AGENTS_PROBE_INTERVAL_S": "1",
+    "AGENTS_HEARTBEAT_INTERVAL_S": "1",
+    "STEPS_BACKOFF_S": "0.1",
+}
+TERMINAL = ("completed", "failed", "canceled")
 
 
 def free_port() -> int:
@@ -32,32 +43,85 @@ def until(condition: Callable[[], object], *, within_s: float, what: str) -> Non
     raise AssertionError(f"{what}: not within {within_s:g} s")
 
 
+def step(number: int, skill_id: str, *depends_on: int, **more: Any) -> dict[str, Any]:
+    """Of a plan that comes with a task."""
+    instruction = f"{skill_id} {number}"
+    return {
+        "number": number,
+        "instruction": instruction,
+        "skill_id": skill_id,
+        "depends_on": list(depends_on),
+        **more,
+    }
+
+
 class Network:
-    """Processes by name. `settings` go into every process's environment."""
+    """Processes by name. `settings` go into every process's environment. What is asked of the network without
+    a name is asked of the coordinator called "coordinator"."""
 
-    def __init__(self, folder: Path, database_url: str, **settings: str) -> None:
+    def __init__(self, folder: Path, database_url: str, nursery: Nursery, **settings: str) -> None:
         self._folder = folder
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._nursery = nursery
+        self._servers: dict[str, Server] = {}
         self._ports: dict[str, int] = {}
-        self._settings = {"DATABASE_URL": database_url, **settings}
-        self.url = f"http://127.0.0.1:{self._port('coordinator')}"
-        self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
-
-    def _port(self, name: str) -> int:
-        return self._ports.setdefault(name, free_port())
+        self._stack = ExitStack()
+        # The network speaks plain HTTP: without certificates a client is made in no time.
+        self._probe = self._stack.enter_context(httpx.Client(trust_env=False, verify=False, timeout=2))  # noqa: S501
+        self._executions = folder / "executions.log"
+        self._settings = {
+            "DATABASE_URL": database_url,
+            "SLOW_AGENT_LOG": str(self._executions),
+            **QUICK,
+            **settings,
+        }
+        self.url = self.url_of("coordinator")
+        self.http = self.client("coordinator")
 
     def url_of(self, name: str) -> str:
-        return f"http://127.0.0.1:{self._port(name)}"
+        return f"http://127.0.0.1:{self._ports.setdefault(name, free_port())}"
 
-    def start_coordinator(self) -> None:
-        self._start("coordinator", "coordinator.app:app", COORDINATOR_URL=self.url)
-        until(lambda: self._answers(f"{self.url}/ready"), within_s=START_S, what="coordinator ready")
+    def client(self, name: str) -> httpx.Client:
+        """For the API of the coordinator of this name; closed with the network."""
+        return self._stack.enter_context(
+            httpx.Client(base_url=self.url_of(name), timeout=60, trust_env=False, verify=False)  # noqa: S501 no TLS
+        )
+
+    def server(self, name: str) -> Server:
+        return self._servers[name]
+
+    def start_coordinator(
+        self, name: str = "coordinator", app: str = "coordinator.app:app", **settings: str
+    ) -> None:
+        """Returns once it is ready, or dead again."""
+        url = self.url_of(name)
+        server = self._start(name, app, COORDINATOR_URL=url, **settings)
+        until(
+            lambda: self._answers(f"{url}/ready") or not server.is_alive,
+            within_s=START_S,
+            what=f"{name} ready",
+        )
 
     def start_agent(self, name: str, app: str, **settings: str) -> None:
         """Returns once the coordinator knows the agent and it is up."""
         url = self.url_of(name)
-        self._start(name, app, AGENT_URL=url, COORDINATOR_URL=self.url, **settings)
-        until(lambda: self.health_of(url) == "up", within_s=START_S, what=f"{name} registered")
+        self._start(name, app, **{"AGENT_URL": url, "COORDINATOR_URL": self.url, **settings})
+        self.until_up(settings.get("AGENT_URL", url))
+
+    def start_stranger(self, name: str, app: str, **settings: str) -> str:
+        """An agent that does not register itself; its URL, once it answers."""
+        url = self.url_of(name)
+        self._start(name, app, **{"AGENT_URL": url, **settings})
+        until(lambda: self._answers(f"{url}/health"), within_s=START_S, what=f"{name} answers")
+        return url
+
+    def register(self, url: str) -> str:
+        """Bring in the agent at this URL; its id."""
+        response = self.http.post("/api/agents", json={"card_url": url})
+        assert response.status_code == 201, response.text
+        return str(response.json()["id"])
+
+    def until_up(self, url: str) -> None:
+        until(lambda: self.health_of(url) == "up", within_s=START_S, what=f"{url} registered")
 
     def health_of(self, url: str) -> str | None:
         agents = self.http.get("/api/agents").json()["agents"]
@@ -66,14 +130,12 @@ class Network:
 
     def kill(self, name: str) -> None:
         """kill -9: no good-bye, no clean-up."""
-        process = self._processes.pop(name)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        self._servers.pop(name).kill()
 
-    def terminate(self, name: str) -> int:
-        process = self._processes.pop(name)
-        process.terminate()
-        return process.wait(timeout=30)
+    def terminate(self, name: str) -> None:
+        server = self._servers.pop(name)
+        server.terminate()
+        server.wait(within_s=30)
 
     def create(self, **body: Any) -> str:
         response = self.http.post("/api/tasks", json=body)
@@ -87,7 +149,7 @@ class Network:
     def ended(self, task_id: str, *, within_s: float = 30.0) -> dict[str, Any]:
         """The task once it is in a terminal state."""
         until(
-            lambda: self.task(task_id)["status"] in ("completed", "failed", "canceled"),
+            lambda: self.task(task_id)["status"] in TERMINAL,
             within_s=within_s,
             what=f"{task_id} ended ({self.http.get(f'/api/tasks/{task_id}/why').json()})",
         )
@@ -100,31 +162,34 @@ class Network:
         assert numbers == list(range(1, len(numbers) + 1))
         return [line[7:] for line in text.splitlines() if line.startswith("event: ")]
 
+    def executions(self, kind: str = "began") -> list[Execution]:
+        """What the slow agents of this network did, by their own account."""
+        return [execution for execution in executions.read(self._executions) if execution.kind == kind]
+
     def log_of(self, name: str) -> str:
         return (self._folder / f"{name}.log").read_text()
 
     def close(self) -> None:
-        self.http.close()
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        self._stack.close()
+        for server in self._servers.values():
+            server.kill()
 
-    def _start(self, name: str, app: str, **settings: str) -> None:
-        command = [sys.executable, "-m", "uvicorn", app, "--port", str(self._port(name))]
-        command += ["--log-level", "warning", "--timeout-graceful-shutdown", "3"]
+    def _start(self, name: str, app: str, **settings: str) -> Server:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self._settings, **settings}
-        with (self._folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
+        self.url_of(name)
+        server = self._servers[name] = self._nursery.start(
+            app, port=self._ports[name], environment=environment, log=self._folder / f"{name}.log"
+        )
+        return server
 
     def _answers(self, url: str) -> bool:
         try:
-            return httpx.get(url, trust_env=False).status_code == 200
+            return self._probe.get(url).status_code == 200
         except httpx.TransportError:
             return False
+
+
+def twice(done: list[Execution]) -> list[str]:
+    """The messages that were worked on more than once."""
+    uses = Counter(execution.message_id for execution in done)
+    return [message_id for message_id, count in uses.items() if count > 1]

@@ -4,12 +4,12 @@ from a2a.types import Part
 from coordinator.executor.aggregate import aggregate, gaps, step_text
 from coordinator.executor.artifacts import Stored, media_type_of
 from coordinator.executor.state import Problem, StepState
-from coordinator.planner.plan import Requirement
+from coordinator.planner.plan import PlanStep
 from models.states import StepStatus
 
 
 def step(number: int, *needs: int, status: StepStatus = StepStatus.COMPLETED) -> StepState:
-    return StepState(number, f"do {number}", "skill", Requirement.required, needs, status)
+    return StepState(number, PlanStep(number, f"do {number}", "skill", depends_on=needs), status)
 
 
 def stored(step_number: int, part: Part) -> Stored:

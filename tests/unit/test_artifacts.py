@@ -5,8 +5,8 @@ import pytest
 from a2a.types import Part
 from coordinator.executor.artifacts import (
     Stored,
+    for_modes,
     media_type_of,
-    message_parts,
     named_inputs,
     safe_filename,
 )
@@ -50,18 +50,20 @@ def _stored(part: Part) -> Stored:
 
 def test_an_agent_gets_only_what_it_takes() -> None:
     svg, note = Part.from_bytes(b"<svg/>", "image/svg+xml"), Part.from_text("hello", "text/markdown")
-    parts, refused = message_parts("do it", [_stored(svg), _stored(note)], ["text/plain"])
-    assert [part.text for part in parts] == ["do it", "hello"]
-    assert refused == ["result.md"]
+    assert for_modes(_stored(svg), ["text/plain"]) is None
+    taken = for_modes(_stored(note), ["text/plain"])
+    assert taken is not None
+    assert (taken.text, taken.filename) == ("hello", "result.md")
+    assert taken.metadata == {"artifact": "result", "step": 1}
 
 
 def test_prose_goes_as_plain_text_to_an_agent_that_knows_no_markdown() -> None:
-    parts, _ = message_parts("do it", [_stored(Part.from_text("# hi", "text/markdown"))], ["text/plain"])
-    assert parts[1].media_type == "text/plain"
-    assert parts[1].is_attachment
+    taken = for_modes(_stored(Part.from_text("# hi", "text/markdown")), ["text/plain"])
+    assert taken is not None
+    assert taken.media_type == "text/plain"
+    assert taken.is_attachment
 
 
 @pytest.mark.parametrize("mode", ["*/*", "text/*", "TEXT/markdown; charset=utf-8"])
 def test_wildcards_and_spelling_of_modes_are_understood(mode: str) -> None:
-    _, refused = message_parts("do it", [_stored(Part.from_text("# hi", "text/markdown"))], [mode])
-    assert refused == []
+    assert for_modes(_stored(Part.from_text("# hi", "text/markdown")), [mode]) is not None

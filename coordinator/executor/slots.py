@@ -1,0 +1,109 @@
+"""How many steps run at once: in all, and on each agent as far as it can take them.
+
+An agent's capacity is what its heartbeats declare, or else what it is found to be: an agent that says it is
+busy gets fewer at once, and slowly more again while it answers.
+"""
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+FIRST_CAPACITY = 64
+GROW_AFTER = 10
+EVERYWHERE = ""
+
+
+class Ticket:
+    """A place in the queue for an agent. `wake` is called once the place is given; until it is used or given
+    back it counts as taken."""
+
+    __slots__ = ("agent_id", "is_given", "is_over", "wake")
+
+    def __init__(self, agent_id: str, wake: Callable[[], None]) -> None:
+        self.agent_id = agent_id
+        self.wake = wake
+        self.is_given = False
+        self.is_over = False
+
+
+class Slots:
+    def __init__(self, max_running: int) -> None:
+        self._max_running = max_running
+        self._running: dict[str, int] = {}
+        self._total = 0
+        self._queues: dict[str, list[tuple[int, int, Ticket]]] = {}
+        self._learned: dict[str, int] = {}
+        self._answers: dict[str, int] = {}
+        self._numbers = count()
+
+    def running(self, agent_id: str) -> int:
+        return self._running.get(agent_id, 0)
+
+    def limit(self, agent_id: str, declared: int | None) -> int:
+        learned = self._learned.get(agent_id)
+        known = declared if declared is not None else FIRST_CAPACITY
+        return known if learned is None else min(known, learned)
+
+    def has_room(self, agent_id: str, declared: int | None) -> bool:
+        return self._total < self._max_running and self.running(agent_id) < self.limit(agent_id, declared)
+
+    def take(self, agent_id: str) -> None:
+        """Whether there is room or not: what runs already runs."""
+        self._running[agent_id] = self.running(agent_id) + 1
+        self._total += 1
+
+    def give_back(self, agent_id: str) -> None:
+        self._running[agent_id] -= 1
+        if not self._running[agent_id]:
+            del self._running[agent_id]
+        self._total -= 1
+        for queue_of in (agent_id, EVERYWHERE):
+            if self._wake_first(queue_of):
+                return
+
+    def queue(self, agent_id: str, priority: int, wake: Callable[[], None]) -> Ticket:
+        """For a place on the agent, or on any where all together are too many."""
+        key = EVERYWHERE if self._total >= self._max_running else agent_id
+        ticket = Ticket(agent_id, wake)
+        heapq.heappush(self._queues.setdefault(key, []), (-priority, next(self._numbers), ticket))
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """The place is not wanted any more; one that was given goes to the next."""
+        if ticket.is_over:
+            return
+        ticket.is_over = True
+        if ticket.is_given:
+            self.give_back(ticket.agent_id)
+
+    def use(self, ticket: Ticket) -> None:
+        """The given place is now that of a running step, which gives it back."""
+        ticket.is_over = True
+
+    def found_busy(self, agent_id: str) -> None:
+        self._learned[agent_id] = max(1, min(self.running(agent_id) - 1, FIRST_CAPACITY))
+        self._answers[agent_id] = 0
+
+    def answered(self, agent_id: str) -> None:
+        """One more at once after every few good answers, until there is nothing left to learn."""
+        learned = self._learned.get(agent_id)
+        if learned is None:
+            return
+        self._answers[agent_id] = self._answers.get(agent_id, 0) + 1
+        if self._answers[agent_id] >= GROW_AFTER:
+            self._answers[agent_id] = 0
+            self._learned[agent_id] = learned + 1
+            if learned + 1 >= FIRST_CAPACITY:
+                del self._learned[agent_id]
+
+    def _wake_first(self, key: str) -> bool:
+        queue = self._queues.get(key)
+        while queue:
+            _, _, ticket = heapq.heappop(queue)
+            if not ticket.is_over:
+                self.take(ticket.agent_id)
+                ticket.is_given = True
+                ticket.wake()
+                return True
+        self._queues.pop(key, None)
+        return False
