@@ -1,8 +1,6 @@
 """The coordinator process, put together: `uvicorn coordinator.app:app`."""
 
 import gc
-import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -11,7 +9,6 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
-from a2a.background import background_loop, every
 from a2a.database import Database, sole_owner_lock
 from a2a.guard import AddressPolicy, guarded_client
 from a2a.logs import configure_logging
@@ -26,28 +23,14 @@ from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
 from coordinator.api.services import Services
 from coordinator.clock import Now, utc_now
-from coordinator.executor.attempts import AttemptTools
-from coordinator.executor.decide import RetryPolicy
-from coordinator.executor.delivery import Durations, PushInbox
-from coordinator.executor.dispatch import Dispatcher
-from coordinator.executor.events import Wakeups
 from coordinator.executor.faults import Fault, no_fault
-from coordinator.executor.intake import Intake
-from coordinator.executor.journal import Journal
-from coordinator.executor.planning import Planning
-from coordinator.executor.slots import Slots
 from coordinator.executor.store import release_all_leases
-from coordinator.executor.tools import RunTools
-from coordinator.executor.webhook_rules import WebhookPolicy
-from coordinator.executor.webhooks import WebhookSender
-from coordinator.executor.worker import Worker, WorkerPolicy
 from coordinator.face import Face
 from coordinator.health.monitor import HealthMonitor
-from coordinator.registry.directory import Directory
 from coordinator.registry.registration import CARD_TIMEOUT_S
 from coordinator.settings import Settings, TaskSettings
 from coordinator.version import VERSION
-from models.ids import new_id
+from coordinator.wiring import start_executor
 from models.migrate import migrate
 
 log = structlog.get_logger(__name__)
@@ -122,80 +105,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now, fault: Fau
     )
     probes_http = await enter(guarded_client(policy, timeout_s=settings.agents.probe_timeout_s))
     registrations_http = await enter(guarded_client(policy, timeout_s=CARD_TIMEOUT_S))
-    webhook_policy = WebhookPolicy(max_attempts=settings.webhooks.max_attempts)
-    webhooks_http = await enter(
-        guarded_client(
-            AddressPolicy(
-                allow_loopback=settings.webhooks.allow_loopback, allow_private=settings.webhooks.allow_private
-            ),
-            timeout_s=webhook_policy.timeout_s,
-        )
-    )
-    own_url = str(settings.coordinator_url).rstrip("/")
-    control, news, rests = Wakeups(), Wakeups(), Wakeups()
-    directory = Directory(database)
-    planning = Planning(database, directory)
-    journal = Journal(database, fault)
-    stack.push_async_callback(journal.close)
-    pushes = PushInbox(own_url + notifications.PATH)
-    webhooks = WebhookSender(database, webhooks_http, coordinator_url=own_url, policy=webhook_policy, now=now)
-    tools = RunTools(
-        database=database,
-        journal=journal,
-        planning=planning,
-        directory=directory,
-        attempts=AttemptTools(
-            dispatcher=Dispatcher(steps_http, pushes, fault),
-            slots=Slots(settings.steps.max_running),
-            durations=Durations(),
-            step_timeout_s=settings.steps.timeout_s,
-            now=now,
-        ),
-        retries=RetryPolicy(settings.steps.max_attempts, settings.steps.backoff_s),
-        control=control,
-        news=news,
-        rests=rests,
-        webhook_due=webhooks.wake,
-        max_parallel_steps=settings.tasks.max_parallel_steps,
-        inline_bytes=settings.steps.inline_bytes,
-        artifact_url=lambda task_id, artifact_id: f"{own_url}/api/tasks/{task_id}/artifacts/{artifact_id}",
-        now=now,
-    )
-    await enter(background_loop(webhooks.loop(), name="webhooks"))
-    worker_policy = WorkerPolicy(
-        owner=f"{socket.gethostname()}:{os.getpid()}:{new_id('start')}",
-        lease_s=settings.tasks.lease_s,
-        max_running=settings.tasks.max_running,
-    )
-    worker = Worker(database, tools, worker_policy, fault=fault, now=now)
-    renewals = every(settings.tasks.lease_s / 3, worker.renew, name="leases")
-    await enter(background_loop(renewals, name="leases"))
-    stack.push_async_callback(worker.drain, grace_s=settings.tasks.grace_s)
-    await enter(background_loop(worker.loop(), name="worker"))
-    monitor = HealthMonitor(database, probes_http, settings.agents, now)
-    await enter(monitor.running())
-    intake = Intake(
-        database,
-        planning,
-        worker,
-        control=control,
-        news=news,
-        default_deadline_s=settings.tasks.deadline_s,
-        fault=fault,
-        now=now,
-    )
-    return Services(
-        database=database,
-        http=registrations_http,
-        intake=intake,
-        planning=planning,
-        worker=worker,
-        news=news,
-        rests=rests,
-        pushes=pushes,
-        settings=settings,
-        now=now,
-    )
+    executor = await start_executor(stack, settings, database, steps_http, fault=fault, now=now)
+    await enter(HealthMonitor(database, probes_http, settings.agents, now).running())
+    return Services(database=database, http=registrations_http, executor=executor, settings=settings, now=now)
 
 
 def step_connections(tasks: TaskSettings) -> int:

@@ -105,7 +105,7 @@ async def _begin_or_answer(use: Services, request: Request) -> str:
     await use.database.write(partial(ensure_session, session_id=session_id, now=use.now()))
     inputs = [part for part in request.message.parts if part.is_attachment or part.data is not None]
     task = NewTask(request.text, tuple(inputs), session_id=session_id)
-    creation = await use.intake.create(task, idempotency_key=key)
+    creation = await use.executor.intake.create(task, idempotency_key=key)
     return creation.made or creation.state.id
 
 
@@ -116,12 +116,12 @@ async def _answer(use: Services, task_id: str, request: Request) -> None:
     step = asking_step(view.steps, asked)
     if step is not None:
         with suppress(WrongState):
-            await use.intake.answer(task_id, step.number, request.message.parts)
+            await use.executor.intake.answer(task_id, step.number, request.message.parts)
 
 
 async def _cancel(use: Services, task_id: str) -> None:
     with suppress(WrongState):  # it has ended by itself
-        await use.intake.cancel(task_id)
+        await use.executor.intake.cancel(task_id)
 
 
 def _key(a2a_task_id: str) -> str:
@@ -156,7 +156,7 @@ def _task_by_key(connection: Connection, key: str) -> str | None:
 async def _progress(use: Services, task_id: str) -> AsyncGenerator[Progress]:
     """What happens, in words, until the task rests. Raises InputRequired where it asks."""
     after = 0
-    with use.news.listening(task_id) as news:
+    with use.executor.news.listening(task_id) as news:
         while True:
             task = await use.database.read(partial(find_task, task_id=task_id))
             rows = await use.database.read(

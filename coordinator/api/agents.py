@@ -45,7 +45,7 @@ async def search_agents(
     use: Use, q: Annotated[str, Query(min_length=1, max_length=2_000)]
 ) -> schemas.SearchResult:
     """The skills that fit, best first, with the words that matched. Empty where none fits well enough."""
-    index: SkillIndex = await use.planning.index()
+    index: SkillIndex = await use.executor.planning.index()
     states = {row.id: HealthState(row.health) for row, _ in await use.database.read(list_agents)}
     return schemas.SearchResult(
         query=q,

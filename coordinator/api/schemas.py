@@ -1,80 +1,16 @@
 """The shapes of the REST API: what a caller sends and what it gets back."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field
 
-from a2a.types import Part, format_timestamp
-from coordinator.api.params import NAME
+from a2a.types import Part
+from coordinator.api.plan_schemas import PlanIn, PlanOut
+from coordinator.api.shapes import Body, Description, Identifier, StepNumber, Utc
 from coordinator.planner.plan import Requirement, Strategy
-from coordinator.planner.template import ConditionOp
 from models.states import HealthState, StepStatus, TaskStatus
 
-MAX_DESCRIPTION_CHARS = 20_000
-MAX_STEP_NUMBER = 1_000
 MAX_LOAD = 1_000_000
-
-
-def _plain_text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("say what is to be done")
-    if "\x00" in value:
-        raise ValueError("NUL characters are not text")
-    return value.strip()
-
-
-Utc = Annotated[datetime, PlainSerializer(format_timestamp, return_type=str, when_used="json")]
-Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARS), AfterValidator(_plain_text)]
-Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=NAME)]
-StepNumber = Annotated[int, Field(ge=1, le=MAX_STEP_NUMBER)]
-
-
-class Body(BaseModel):
-    """A request body: unknown fields are refused, so that a misspelt one is not lost in silence."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class WhenIn(Body):
-    """A condition on what an earlier step produced, e.g. {"ref": "steps.1.data.total", "op": "gt", "value":
-    10}."""
-
-    ref: Annotated[str, Field(min_length=1, max_length=500)]
-    op: ConditionOp
-    value: Any = None
-
-
-class RetryIn(Body):
-    """What differs for one step from STEPS_MAX_ATTEMPTS and STEPS_BACKOFF_S."""
-
-    max_attempts: Annotated[int, Field(ge=1, le=20)] | None = None
-    backoff_s: Annotated[float, Field(ge=0, le=3_600)] | None = None
-
-
-class PlannedStepIn(Body):
-    """`instruction` and the strings in `data` may hold references to what earlier steps produced:
-    `{{steps.1.data.total}}`, `{{steps.1.text}}`, `{{steps.1.artifacts.NAME}}`, and within `for_each`
-    `{{item}}`."""
-
-    number: StepNumber
-    instruction: Description
-    skill_id: Identifier
-    agent_id: Identifier | None = None
-    depends_on: list[StepNumber] = []
-    attachments: list[str] = []
-    requirement: Requirement = Requirement.required
-    fallback_for: StepNumber | None = None
-    data: Annotated[Any, Field(description="sent as a data part")] = None
-    when: WhenIn | None = None
-    for_each: Annotated[
-        str | None, Field(max_length=500, description="a list: the step is done once for each item")
-    ] = None
-    max_parallel: Annotated[int, Field(ge=1, le=100)] | None = None
-    approval: Annotated[bool, Field(description="somebody has to approve it before it starts")] = False
-    timeout_s: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None
-    retry: RetryIn = RetryIn()
-    no_failover: bool = False
 
 
 class WebhookIn(Body):
@@ -82,10 +18,6 @@ class WebhookIn(Body):
 
     url: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^https?://")]
     secret: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-
-
-class PlanIn(Body):
-    steps: Annotated[list[PlannedStepIn], Field(min_length=1)]
 
 
 class TaskIn(Body):
@@ -113,7 +45,7 @@ class TaskIn(Body):
     description: Description
     user_id: Identifier | None = None
     session_id: Identifier | None = None
-    inputs: Annotated[list[Part], Field(max_length=20)] = []
+    inputs: Annotated[list[Part], Field(max_length=20, default_factory=list)]
     strategy: Strategy = Strategy.auto
     approval: Literal["none", "plan"] = "none"
     plan: PlanIn | None = None
@@ -121,46 +53,6 @@ class TaskIn(Body):
     priority: Annotated[int, Field(ge=-100, le=100, description="higher goes first")] = 0
     webhook: WebhookIn | None = None
     dry_run: bool = False
-
-
-class CandidateOut(BaseModel):
-    agent_id: str
-    agent_name: str
-    skill_id: str
-    score: float
-    matched_terms: list[str]
-
-
-class PlannedStepOut(BaseModel):
-    number: int
-    instruction: str
-    skill_id: str
-    agent_id: str | None
-    depends_on: list[int]
-    attachments: list[str]
-    requirement: Requirement
-    fallback_for: int | None
-    data: Any
-    when: WhenIn | None
-    for_each: str | None
-    max_parallel: int | None
-    approval: bool
-    timeout_s: float | None
-    retry: RetryIn
-    no_failover: bool
-    candidates: list[CandidateOut]
-    reason: str
-
-
-class PlanOut(BaseModel):
-    """`planner` says who made it: "rules", or "request" for a plan that came with the task. `version` counts
-    its revisions; the events have each of them."""
-
-    planner: str
-    strategy: Strategy
-    version: int
-    steps: list[PlannedStepOut]
-    notes: list[str]
 
 
 class TaskAccepted(BaseModel):

@@ -8,12 +8,8 @@ from fastapi import Depends, Request
 
 from a2a.database import Database
 from coordinator.clock import Now
-from coordinator.executor.delivery import PushInbox
-from coordinator.executor.events import Wakeups
-from coordinator.executor.intake import Intake
-from coordinator.executor.planning import Planning
-from coordinator.executor.worker import Worker
 from coordinator.settings import Settings
+from coordinator.wiring import Executor
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +18,7 @@ class Services:
 
     database: Database
     http: httpx.AsyncClient
-    intake: Intake
-    planning: Planning
-    worker: Worker
-    news: Wakeups
-    rests: Wakeups
-    pushes: PushInbox
+    executor: Executor
     settings: Settings
     now: Now
 

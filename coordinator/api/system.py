@@ -41,7 +41,7 @@ async def ready(use: Use) -> schemas.Ready | Response:
         return problem_response(
             schemas.Problem(title="Not ready", status=503, detail=detail, code="DATABASE_DOWN")
         )
-    return schemas.Ready(status="ready", database="ok", running_tasks=use.worker.running)
+    return schemas.Ready(status="ready", database="ok", running_tasks=use.executor.worker.running)
 
 
 def _select_one(connection: Connection) -> None:

@@ -17,6 +17,7 @@ from coordinator.api.json_body import StrictJsonRoute
 from coordinator.api.openapi import PROBLEMS, TASK_BODY, problems
 from coordinator.api.paging import Limit, TaskCursor, next_cursor
 from coordinator.api.params import NAME, PathId, QueryId
+from coordinator.api.plan_schemas import PlanOut
 from coordinator.api.services import Services, Use
 from coordinator.api.task_body import read_task
 from coordinator.executor.artifacts import read_artifact
@@ -78,10 +79,10 @@ async def create_task(
     body = await read_task(request, max_bytes=use.settings.tasks.max_upload_bytes)
     wanted = _new_task(body, traceparent)
     if body.dry_run:
-        plan = await use.intake.preview(wanted)
-        shown = schemas.DryRun(plan=schemas.PlanOut.model_validate(plan.to_json()))
+        plan = await use.executor.intake.preview(wanted)
+        shown = schemas.DryRun(plan=PlanOut.model_validate(plan.to_json()))
         return Response(shown.model_dump_json(), media_type="application/json")
-    creation = await use.intake.create(wanted, idempotency_key=idempotency_key)
+    creation = await use.executor.intake.create(wanted, idempotency_key=idempotency_key)
     if wait_s is not None:
         await _until_rest(use, creation, wait_s)
     return await _accepted(use, creation, wait_s)
@@ -162,7 +163,7 @@ async def _until_rest(use: Services, creation: Creation, wait_s: float) -> None:
     task_id = creation.made or creation.state.id
     try:
         async with asyncio.timeout(wait_s):
-            with use.rests.listening(task_id) as rest:
+            with use.executor.rests.listening(task_id) as rest:
                 if creation.is_begun_here:
                     await _next_news(rest)
                     if creation.state.status.is_terminal:
@@ -231,7 +232,7 @@ async def get_why(task_id: PathId, use: Use) -> schemas.Why:
 @router.post("/{task_id}/cancel", status_code=202, summary="Cancel a task", responses=problems(404, 409))
 async def cancel_task(task_id: PathId, use: Use) -> schemas.TaskSummary:
     """Its running steps are canceled at their agents; the events say what each agent answered."""
-    await use.intake.cancel(task_id)
+    await use.executor.intake.cancel(task_id)
     return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
 
 
@@ -243,7 +244,7 @@ async def approve_task(
 ) -> schemas.TaskSummary:
     """A task made with `"approval": "plan"` waits with its plan, a step with `"approval": true` before it
     starts. To refuse, cancel the task."""
-    await use.intake.approve(task_id, body.step_number if body is not None else None)
+    await use.executor.intake.approve(task_id, body.step_number if body is not None else None)
     return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
 
 
@@ -257,13 +258,13 @@ async def approve_task(
 async def retry_task(task_id: PathId, use: Use) -> Response:
     """A new task: the steps that had completed are kept with their results, the others are done again. The
     old one stays as it is."""
-    return await _accepted(use, await use.intake.retry(task_id))
+    return await _accepted(use, await use.executor.intake.retry(task_id))
 
 
 @router.post("/{task_id}/input", status_code=202, summary="Answer a step", responses=_ANSWER_PROBLEMS)
 async def give_input(task_id: PathId, body: schemas.InputIn, use: Use) -> schemas.TaskSummary:
     """The answer goes to the agent that asked, as the next message of the same remote task."""
-    await use.intake.answer(task_id, body.step_number, body.parts)
+    await use.executor.intake.answer(task_id, body.step_number, body.parts)
     return views.task_summary(await use.database.read(partial(find_task, task_id=task_id)))
 
 
@@ -302,7 +303,7 @@ async def get_events(
 
 async def _event_frames(use: Services, task_id: str, after: int) -> AsyncIterator[bytes]:
     quiet_s = 0.0
-    with use.news.listening(task_id) as news:
+    with use.executor.news.listening(task_id) as news:
         while True:
             # Status first: what ended before this look has all its events in the next one.
             task = await use.database.read(partial(find_task, task_id=task_id))

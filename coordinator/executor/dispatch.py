@@ -4,7 +4,7 @@ Knows A2A and no tables."""
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -186,7 +186,11 @@ class _Attempt:
             problem = Problem("STEP_TIMEOUT", sentence, may_have_run=True)
             return AttemptFailed(problem, retryable=True, blames_agent=True)
         except A2AError as exc:
-            return failed_call(exc)
+            failed = failed_call(exc)
+            if self._task_id is None:
+                return failed
+            # Whatever kept us from the task, the agent had begun with it.
+            return replace(failed, problem=replace(failed.problem, may_have_run=True))
 
     async def send(self, message: Message) -> Outcome:
         if self._call.delivery is not Delivery.PUSH:
@@ -219,6 +223,7 @@ class _Attempt:
         return outcome_of(answer) or await self._poll(answer.id, expected)
 
     async def follow(self, remote_task_id: str) -> Outcome:
+        self._task_id = remote_task_id
         if self._call.delivery is not Delivery.PUSH:
             return await self._follow(remote_task_id)
         with self._pushes.expecting() as expected:
@@ -230,7 +235,6 @@ class _Attempt:
 
     async def _follow(self, remote_task_id: str) -> Outcome:
         """By its stream where there is one. The first look says more than a stream that cannot be joined."""
-        self._task_id = remote_task_id
         if self._call.delivery is Delivery.STREAM:
             try:
                 task = await self._subscribed(remote_task_id)

@@ -6,17 +6,15 @@ from functools import partial
 
 from sqlalchemy import Connection, Row, select, update
 
-from a2a.database import Database
 from a2a.types import Json, Part
-from coordinator.clock import Now
 from coordinator.executor.artifacts import named_inputs
 from coordinator.executor.creation import Creation, NewTask, prepare
 from coordinator.executor.errors import TaskNotFound, WrongState
-from coordinator.executor.events import Wakeups, insert_events
+from coordinator.executor.events import insert_events
 from coordinator.executor.faults import Fault, after_commit
 from coordinator.executor.history import Event
-from coordinator.executor.planning import Planning
 from coordinator.executor.retry import prepare_retry
+from coordinator.executor.tools import RunTools
 from coordinator.executor.worker import Worker
 from coordinator.planner.plan import Attachment, Plan
 from coordinator.planner.rules import plan_by_rules
@@ -26,26 +24,15 @@ from models.tables import Task, TaskStep
 
 
 class Intake:
-    def __init__(
-        self,
-        database: Database,
-        planning: Planning,
-        worker: Worker,
-        *,
-        control: Wakeups,
-        news: Wakeups,
-        default_deadline_s: float,
-        fault: Fault,
-        now: Now,
-    ) -> None:
-        self._database = database
-        self._planning = planning
+    def __init__(self, tools: RunTools, worker: Worker, *, default_deadline_s: float, fault: Fault) -> None:
+        self._database = tools.database
+        self._planning = tools.planning
         self._worker = worker
-        self._control = control
-        self._news = news
+        self._control = tools.control
+        self._news = tools.news
         self._default_deadline_s = default_deadline_s
         self._fault = fault
-        self._now = now
+        self._now = tools.now
 
     async def create(self, request: NewTask, *, idempotency_key: str | None = None) -> Creation:
         """The task, durably accepted; `made` is the id of the one that the key stands for, if it was used

@@ -12,9 +12,7 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from a2a.database import Database
 from a2a.types import Part
-from coordinator.clock import Now
 from coordinator.executor.artifacts import Stored
 from coordinator.executor.changes import Change, Ending
 from coordinator.executor.creation import Creation, lease_at_birth
@@ -58,14 +56,12 @@ class _Running:
 
 
 class Worker:
-    def __init__(
-        self, database: Database, tools: RunTools, policy: WorkerPolicy, *, fault: Fault, now: Now
-    ) -> None:
-        self._database = database
+    def __init__(self, tools: RunTools, policy: WorkerPolicy, *, fault: Fault) -> None:
+        self._database = tools.database
         self._tools = tools
         self._policy = policy
         self._fault = fault
-        self._now = now
+        self._now = tools.now
         self._running: dict[str, _Running] = {}
         self._promised = 0
         self._wake = asyncio.Event()

@@ -17,6 +17,7 @@ from coordinator.executor.creation import Creation, NewTask, prepare
 from coordinator.executor.events import Wakeups
 from coordinator.executor.intake import Intake
 from coordinator.face import Face
+from coordinator.wiring import Executor
 from tests.support.coordinator import Coordinator, running_coordinator, settings_for
 from tests.support.local_client import LocalClient
 from tests.support.scripted_agent import Rpc
@@ -144,10 +145,12 @@ async def test_a_cancellation_while_the_task_is_being_made_reaches_it(
     face = Face("http://127.0.0.1:9")
     unused = cast("Any", None)
     face.services = Services(
-        database=database, http=unused, intake=intake, planning=unused, worker=unused, news=Wakeups(),
-            rests=Wakeups(), pushes=unused,
-        settings=settings_for(database_url), now=utc_now,
-    )  # fmt: skip
+        database=database,
+        http=unused,
+        executor=Executor(intake, unused, unused, Wakeups(), Wakeups(), unused),
+        settings=settings_for(database_url),
+        now=utc_now,
+    )
     face.is_closing = is_closing
     handler = LocalClient(face.agent.skills, max_running=1)
     request = SendMessageRequest(
