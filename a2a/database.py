@@ -97,7 +97,7 @@ class Database:
                 return await self._backend.commit(changes, _run_all)
             except Exception as exc:  # noqa: BLE001 handed to the callers of write
                 failed: list[Any] = [_Failed(exc)] * len(changes)
-                if _is_unknown(exc):
+                if is_outcome_unknown(exc):
                     # The connection broke: nobody can tell whether the commit went through, so nothing
                     # is run again here.
                     return failed
@@ -120,7 +120,8 @@ def _is_conflict(exc: Exception) -> bool:
     return state in ("40001", "40P01") or code == sqlite3.SQLITE_BUSY
 
 
-def _is_unknown(exc: Exception) -> bool:
+def is_outcome_unknown(exc: Exception) -> bool:
+    """The connection broke: nobody can tell whether the transaction was committed."""
     return isinstance(exc, OSError) or (isinstance(exc, DBAPIError) and exc.connection_invalidated)
 
 
@@ -136,7 +137,7 @@ def _run_each(connection: Connection, changes: Sequence[Query[Any]]) -> list[Any
             with connection.begin_nested():
                 outcomes.append(change(connection))
         except Exception as exc:
-            if _is_unknown(exc):
+            if is_outcome_unknown(exc):
                 raise
             outcomes.append(_Failed(exc))
     return outcomes
@@ -176,7 +177,8 @@ class _Sqlite:
 
 
 def _sqlite_engine(url: str, *, begin: str) -> Engine:
-    engine = create_engine(url, pool_size=READERS, max_overflow=0)
+    # What rows hold is nobody's business in an error or a log.
+    engine = create_engine(url, pool_size=READERS, max_overflow=0, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -195,7 +197,10 @@ def _sqlite_engine(url: str, *, begin: str) -> Engine:
 class _Postgres:
     def __init__(self, url: str) -> None:
         self._engine: AsyncEngine = create_async_engine(
-            make_url(url).set(drivername="postgresql+asyncpg"), pool_size=8, pool_pre_ping=True
+            make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=8,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
 
     async def read(self, query: Query[T]) -> T:

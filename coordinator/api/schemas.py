@@ -2,22 +2,31 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from a2a.types import Part
 from coordinator.api.plan_schemas import PlanIn, PlanOut
 from coordinator.api.shapes import Body, Description, Identifier, StepNumber, Utc
+from coordinator.executor.webhook_rules import signing_key
 from coordinator.planner.plan import Requirement, Strategy
 from models.states import HealthState, StepStatus, TaskStatus
 
 MAX_LOAD = 1_000_000
 
 
+def _usable_secret(value: str) -> str:
+    try:
+        signing_key(value)
+    except ValueError as exc:
+        raise ValueError("after whsec_ there has to be base64") from exc
+    return value
+
+
 class WebhookIn(Body):
     """Told of the end of the task (Standard Webhooks); signed where there is a secret."""
 
     url: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^https?://")]
-    secret: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    secret: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_usable_secret)] | None = None
 
 
 class TaskIn(Body):

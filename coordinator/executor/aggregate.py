@@ -1,12 +1,13 @@
 """The result of a task made of its steps: texts in order, one numbering of sources, what is missing. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a2a.types import Json
 from coordinator.executor.artifacts import Stored
-from coordinator.executor.state import StepState
+from coordinator.executor.decide import stand_ins
+from coordinator.executor.state import StepState, TaskState
 from coordinator.planner.plan import Requirement
 from models.states import StepStatus
 
@@ -39,11 +40,15 @@ def step_text(artifacts: Sequence[Stored]) -> str:
     return "\n\n".join(text.strip() for text in texts if text.strip())[:MAX_TEXT_CHARS]
 
 
-def aggregate(steps: Mapping[int, StepState], artifacts: Sequence[Stored]) -> Result:
+def aggregate(task: TaskState, artifacts: Sequence[Stored]) -> Result:
     """The texts of the steps that no other step was made from, with their citations in one numbering; the
     files of all steps."""
-    used = {number for step in steps.values() for number in step.depends_on if _is_done(step)}
-    leaves = [step for step in steps.values() if _is_done(step) and step.number not in used]
+    used = _used(task)
+    leaves = [
+        step
+        for step in task.steps.values()
+        if _is_done(step) and not step.is_list and step.number not in used and step.parent not in used
+    ]
     by_step: dict[int | None, list[Stored]] = {}
     for stored in artifacts:
         by_step.setdefault(stored.step_number, []).append(stored)
@@ -54,20 +59,30 @@ def aggregate(steps: Mapping[int, StepState], artifacts: Sequence[Stored]) -> Re
         citations = _citations(own)
         prose = _without_source_list(step_text(own)) if citations else step_text(own)
         text = _renumbered(prose, citations, leaf.number, sources)
-        heading = f"## {_title(leaf.planned.instruction)}\n\n" if len(leaves) > 1 else ""
+        heading = f"## {_title(leaf)}\n\n" if len(leaves) > 1 else ""
         sections.append(heading + (text or "This step produced files and no text."))
     return Result("\n\n".join(sections), sources, [s.id for s in artifacts if s.step_number is not None])
 
 
-def gaps(steps: Mapping[int, StepState], notes: Sequence[str]) -> list[Json]:
-    """What the result lacks: steps that did not complete, and what the plan had to leave out."""
+def gaps(task: TaskState, notes: Sequence[str]) -> list[Json]:
+    """What the result lacks: steps that did not complete and that nothing stands in for, and what the plan
+    had to leave out. Of a list the list itself, which says how many of its items."""
     found: list[Json] = [{"step_number": None, "reason": note} for note in notes]
-    for step in steps.values():
-        if step.status in (StepStatus.FAILED, StepStatus.SKIPPED):
+    for step in task.steps.values():
+        is_told_elsewhere = step.parent is not None or step.requirement is Requirement.fallback
+        if is_told_elsewhere or step.is_quiet or step.status not in (StepStatus.FAILED, StepStatus.SKIPPED):
+            continue
+        if stand_ins(task, [step.number]) == [step.number]:
             what = "optional step" if step.requirement is Requirement.optional else "step"
             why = step.error.message if step.error is not None else "It did not complete."
             found.append({"step_number": step.number, "reason": f"The {what} is missing. {why}"})
     return found
+
+
+def _used(task: TaskState) -> set[int]:
+    """The steps whose results others were made from."""
+    done = [step for step in task.steps.values() if _is_done(step)]
+    return {number for step in done for number in stand_ins(task, step.depends_on)}
 
 
 def is_citations(data: Json) -> bool:
@@ -90,8 +105,12 @@ def _citations(artifacts: Sequence[Stored]) -> dict[int, Json]:
     return found
 
 
-def _title(instruction: str) -> str:
-    first_line = instruction.splitlines()[0][:200]
+def _title(step: StepState) -> str:
+    """The first line of its instruction; of an item the item, where that is a word or a number."""
+    if isinstance(step.item, str | int | float) and str(step.item).strip():
+        first_line = str(step.item).strip().splitlines()[0][:200]
+    else:
+        first_line = step.planned.instruction.splitlines()[0][:200]
     return first_line[:1].upper() + first_line[1:]
 
 

@@ -16,6 +16,7 @@ from coordinator.executor.dispatch import Call, CancelAnswer, Dispatcher, Found,
 from coordinator.executor.slots import Slots
 from coordinator.executor.state import AttemptFailed, Outcome, Problem, StepState, TaskState
 from coordinator.registry.store import Route
+from models.states import StepStatus
 
 MAX_PROGRESS_EVENTS = 500
 CARD_TIMEOUT_S = 5.0
@@ -106,8 +107,11 @@ class Attempts:
         """End the step's attempt, if it runs here, and its remote task; what the agent said to that. None
         where nothing was sent."""
         await self._abort([step.number])
-        if step.message_id is None or route is None or step.attempt == 0:
-            return None if step.message_id is None else "unknown"
+        has_ended = step.status is StepStatus.PENDING and not step.is_uncertain
+        if step.message_id is None or has_ended:
+            return None
+        if route is None:
+            return "unknown"
         remote_task_id = step.remote_task_id
         if remote_task_id is None:
             found = await self._find(step, route)

@@ -237,9 +237,10 @@ def _write(
     ADD_EVENTS.run(connection, events)
     if endings:
         _end(connection, list(endings.values()))
-    for change in changes:
-        for call in change.calls:
-            record(connection, call.agent_id, Evidence.CALL, ok=call.ok, detail=call.detail, now=change.at)
+    # In one order here too: each locks its agent's row.
+    calls = [(call, change.at) for change in changes for call in change.calls]
+    for call, at in sorted(calls, key=lambda noted: noted[0].agent_id):
+        record(connection, call.agent_id, Evidence.CALL, ok=call.ok, detail=call.detail, now=at)
 
 
 def _event_rows(change: Change, last_number: int) -> Rows:

@@ -61,14 +61,15 @@ def decide(task: TaskState, now: datetime, around: Around) -> list[Command]:
         return commands
     if all(step.status.is_terminal for step in task.steps.values()):
         return [_finish(task)]
-    return [_wait(task, now, around)]
+    return _wait(task, now, around)
 
 
 def _advance(task: TaskState, now: datetime, around: Around) -> Iterator[Command]:
     # The rules planner says it with dependencies; a plan that came with the task may not.
     one_by_one = task.strategy is Strategy.sequential
-    free = around.max_parallel - len(around.active)
-    running_items = _running_items(task, around.active)
+    busy = {step.number for step in task.steps.values() if _is_busy(step)}.union(around.active)
+    free = around.max_parallel - len(busy)
+    running_items = _running_items(task, busy)
     for step in list(task.steps.values()):
         if step.number in around.active or step.status.is_terminal:
             continue
@@ -87,6 +88,11 @@ def _advance(task: TaskState, now: datetime, around: Around) -> Iterator[Command
             yield command
 
 
+def _is_busy(step: StepState) -> bool:
+    """An attempt of it runs, here or since before this process."""
+    return step.status is StepStatus.RUNNING and not step.is_list
+
+
 def _has_begun_another(task: TaskState, step: StepState) -> bool:
     return any(
         other.attempt > 0 and not other.status.is_terminal and other is not step
@@ -94,9 +100,9 @@ def _has_begun_another(task: TaskState, step: StepState) -> bool:
     )
 
 
-def _running_items(task: TaskState, active: Collection[int]) -> dict[int, int]:
+def _running_items(task: TaskState, busy: Collection[int]) -> dict[int, int]:
     counts: dict[int, int] = {}
-    for number in active:
+    for number in busy:
         parent = task.steps[number].parent
         if parent is not None:
             counts[parent] = counts.get(parent, 0) + 1
@@ -295,15 +301,19 @@ def _finish(task: TaskState) -> Finish:
     return Finish(TaskStatus.FAILED, Problem(problem.code, f"Step {first.number} failed: {problem.message}"))
 
 
-def _wait(task: TaskState, now: datetime, around: Around) -> Wait:
+def _wait(task: TaskState, now: datetime, around: Around) -> list[Command]:
     times = [step.retry_at for step in task.steps.values() if step.retry_at is not None]
     later = [at for at in (*times, *around.held.values()) if at > now]
     until = min([task.deadline_at, *later])
     if around.active or later:
-        return Wait(until)
+        return [Wait(until)]
     if any(step.status is StepStatus.INPUT_REQUIRED for step in task.steps.values()):
-        return Wait(until, TaskStatus.INPUT_REQUIRED)
-    return Wait(until, TaskStatus.AWAITING_APPROVAL if _gates(task) else None)
+        return [Wait(until, TaskStatus.INPUT_REQUIRED)]
+    if _gates(task):
+        return [Wait(until, TaskStatus.AWAITING_APPROVAL)]
+    waiting = ", ".join(str(step.number) for step in task.steps.values() if not step.status.is_terminal)
+    problem = Problem("STUCK", f"Steps {waiting} wait for what can no longer happen.")
+    return _stop_all(task, around.active, TaskStatus.FAILED, problem)
 
 
 @dataclass(frozen=True, slots=True)

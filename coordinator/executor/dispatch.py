@@ -134,7 +134,7 @@ class Dispatcher:
         """The task that a message made, which may have arrived or not: by the tasks of its context."""
         client = A2AClient(self._http, interface, retries=RETRIES)
         request = ListTasksRequest(context_id=context_id, history_length=100, page_size=100)
-        remembers = False
+        remembers, is_open = False, True
         try:
             async with asyncio.timeout(FIND_TIMEOUT_S):
                 for _ in range(MAX_PAGES):
@@ -144,9 +144,9 @@ class Dispatcher:
                             return Found(task)
                         at = task.status.timestamp
                         remembers = remembers or (at is not None and at < sent_at)
+                        # One that hides its history might be it.
+                        is_open = is_open and bool(task.history)
                     if not page.next_page_token:
-                        # Tasks that hide their history might be it.
-                        is_open = all(task.history for task in page.tasks)
                         return Found(is_missing=is_open, remembers=remembers)
                     request = request.model_copy(update={"page_token": page.next_page_token})
         except (A2AError, TimeoutError):

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from a2a.database import Database
+from a2a.database import Database, is_outcome_unknown
 from coordinator.executor.changes import Change, apply_changes
 from coordinator.executor.creation import Creation, create_tasks
 from coordinator.executor.faults import BEFORE_COMMIT, Fault, after_commit
@@ -64,9 +64,10 @@ class Journal:
                 _tell(group, outcomes)
 
     async def _apart(self, group: Sequence[_Entry], error: Exception) -> None:
-        """One of them may have spoilt it for all: each by itself, so that it fails alone."""
-        if len(group) == 1:
-            _tell(group, [error])
+        """One of them may have spoilt it for all: each by itself, so that it fails alone. Not where they may
+        have been written after all: then nobody may write them again."""
+        if len(group) == 1 or is_outcome_unknown(error):
+            _tell(group, [error] * len(group))
             return
         for entry in group:
             try:

@@ -64,6 +64,10 @@ class Ledger:
         """What the step came to; the event that says so follows."""
         step.output = output
         self._pending.artifacts += stored
+        self.forget_answer(step)
+
+    def forget_answer(self, step: StepState) -> None:
+        """The agent has worked on it; another question gets another answer."""
         if step.has_answer:
             self._pending.answered.add(step.number)
 

@@ -97,12 +97,12 @@ class Run:
         if self._must_look or self._ledger.has_missed_news:
             await self._look()
         last = await self._advance()
+        if not self._ledger.is_clean:
+            await self._ledger.commit()
+            self._tools.news.wake(self._task.id)
         is_over = isinstance(last, Finish)
         if isinstance(last, Wait) and last.rest is not None:
             is_over = await self._leave_to_person(last.rest)
-        elif not self._ledger.is_clean:
-            await self._ledger.commit()
-            self._tools.news.wake(self._task.id)
         for waiting in durable:
             if not waiting.done():
                 waiting.set_result(None)
@@ -217,6 +217,7 @@ class Run:
                 self._complete(step, outcome, is_up=is_up)
                 await self._revise(f"Step {number} completed.")
             case Asked(question):
+                self._ledger.forget_answer(step)
                 self._ledger.emit("step.input_required", step_number=number, question=question)
             case AttemptFailed():
                 await self._fail(step, outcome)
@@ -310,12 +311,14 @@ class Run:
             steps = self._task.steps.values()
             asking = next(step for step in steps if step.status is StepStatus.INPUT_REQUIRED)
             data = {"step_number": asking.number, "question": asking.question}
+        before = self._task.status, self._task.waiting_for
         if self._task.status is not status:
             self._ledger.emit(f"task.{status}", **data)
         try:
             await self._ledger.commit(unless_news=True)
         except NewsCame:
-            self._task.status = TaskStatus.EXECUTING
+            # Nothing of it was written.
+            self._task.status, self._task.waiting_for = before
             self._look_soon()
             return False
         self._tools.news.wake(self._task.id)
@@ -326,14 +329,14 @@ class Run:
         problem = finish.problem.to_json() if finish.problem is not None else None
         done = [step.number for step in task.steps.values() if step.status is StepStatus.COMPLETED]
         stored = await self._starter.read_shelf(done)
-        result = aggregate(task.steps, stored)
+        result = aggregate(task, stored)
         said = result.text if finish.status is TaskStatus.COMPLETED else _last_words(finish)
         self._ledger.emit(f"task.{finish.status}", **(problem or {}))
         self._ledger.end(
             Ending(
                 result=result.to_json() if result.text else None,
                 error=problem,
-                gaps=gaps(task.steps, task.plan.notes if task.plan is not None else ()),
+                gaps=gaps(task, task.plan.notes if task.plan is not None else ()),
                 session_id=task.session_id,
                 said=[Part.from_text(said).to_json()],
                 webhook=task.webhook,

@@ -291,12 +291,25 @@ def _ancestors(steps: tuple[PlanStep, ...]) -> dict[int, set[int]]:
 
 
 def _cyclic_steps(steps: tuple[PlanStep, ...]) -> list[int]:
-    """Numbers that stay blocked when steps are taken off as their dependencies are met."""
+    """Numbers that stay blocked when steps are taken off as their dependencies are met. Who needs a step also
+    waits for its fallbacks."""
     known = {step.number for step in steps}
-    waiting = {step.number: {*step.depends_on, step.fallback_for} & known for step in steps}
+    waiting = {
+        step.number: {*step.depends_on, step.fallback_for, *_stand_ins(steps, step.depends_on)} & known
+        for step in steps
+    }
     while ready := {number for number, needs in waiting.items() if not needs}:
         waiting = {n: needs - ready for n, needs in waiting.items() if n not in ready}
     return sorted(waiting)
+
+
+def _stand_ins(steps: tuple[PlanStep, ...], numbers: Collection[int]) -> set[int]:
+    """The fallbacks of these steps, and those of the fallbacks."""
+    found, wanted = set[int](), set(numbers)
+    while more := {step.number for step in steps if step.fallback_for in wanted} - found:
+        found |= more
+        wanted |= more
+    return found
 
 
 def _numbers(numbers: Iterable[int]) -> str:

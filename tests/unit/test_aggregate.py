@@ -1,15 +1,22 @@
 """The result made of the steps."""
 
+from datetime import UTC, datetime
+
 from a2a.types import Part
 from coordinator.executor.aggregate import aggregate, gaps, step_text
 from coordinator.executor.artifacts import Stored, media_type_of
-from coordinator.executor.state import Problem, StepState
-from coordinator.planner.plan import PlanStep
+from coordinator.executor.state import Problem, StepState, TaskState
+from coordinator.planner.plan import PlanStep, Strategy
 from models.states import StepStatus
 
 
 def step(number: int, *needs: int, status: StepStatus = StepStatus.COMPLETED) -> StepState:
     return StepState(number, PlanStep(number, f"do {number}", "skill", depends_on=needs), status)
+
+
+def task(steps: dict[int, StepState]) -> TaskState:
+    deadline = datetime(2026, 1, 1, tzinfo=UTC)
+    return TaskState("task_1", "session_1", "do it", Strategy.auto, deadline, steps=steps)
 
 
 def stored(step_number: int, part: Part) -> Stored:
@@ -23,20 +30,20 @@ def cites(*numbers: int) -> Part:
 
 def test_only_the_texts_nobody_built_on_make_the_result() -> None:
     steps = {1: step(1), 2: step(2, 1)}
-    result = aggregate(steps, [stored(1, Part.from_text("raw")), stored(2, Part.from_text("summary"))])
+    result = aggregate(task(steps), [stored(1, Part.from_text("raw")), stored(2, Part.from_text("summary"))])
     assert result.text == "summary"
 
 
 def test_several_last_steps_get_a_heading_each() -> None:
     steps = {1: step(1), 2: step(2)}
-    result = aggregate(steps, [stored(1, Part.from_text("one")), stored(2, Part.from_text("two"))])
+    result = aggregate(task(steps), [stored(1, Part.from_text("one")), stored(2, Part.from_text("two"))])
     assert result.text == "## Do 1\n\none\n\n## Do 2\n\ntwo"
 
 
 def test_citations_of_several_steps_get_one_numbering() -> None:
     steps = {1: step(1), 2: step(2)}
     result = aggregate(
-        steps,
+        task(steps),
         [
             stored(1, Part.from_text("A [1] and B [2].")),
             stored(1, cites(1, 2)),
@@ -56,20 +63,20 @@ def test_citations_of_several_steps_get_one_numbering() -> None:
 def test_an_agents_own_list_of_sources_is_replaced_by_the_results() -> None:
     text = "# Report\n\nA [1].\n\n## Sources\n\n- [1] file1.md\n"
     assert (
-        aggregate({1: step(1)}, [stored(1, Part.from_text(text)), stored(1, cites(1))]).text
+        aggregate(task({1: step(1)}), [stored(1, Part.from_text(text)), stored(1, cites(1))]).text
         == "# Report\n\nA [1]."
     )
-    assert "## Sources" in aggregate({1: step(1)}, [stored(1, Part.from_text(text))]).text
+    assert "## Sources" in aggregate(task({1: step(1)}), [stored(1, Part.from_text(text))]).text
 
 
 def test_a_bracketed_number_that_cites_nothing_stays() -> None:
-    result = aggregate({1: step(1)}, [stored(1, Part.from_text("array[7]")), stored(1, cites(1))])
+    result = aggregate(task({1: step(1)}), [stored(1, Part.from_text("array[7]")), stored(1, cites(1))])
     assert "array[7]" in result.text
 
 
 def test_hostile_citations_are_read_as_data() -> None:
     odd = Part.from_data({"citations": [None, {"number": "1"}, {"number": 2, "source": ["x"]}, "text"]})
-    result = aggregate({1: step(1)}, [stored(1, Part.from_text("T [2]")), stored(1, odd)])
+    result = aggregate(task({1: step(1)}), [stored(1, Part.from_text("T [2]")), stored(1, odd)])
     assert [source["source"] for source in result.sources] == ["['x']"]
 
 
@@ -77,9 +84,9 @@ def test_a_step_that_failed_adds_no_text_and_is_a_gap() -> None:
     failed = step(2, status=StepStatus.FAILED)
     failed.error = Problem("AGENT_FAILED", "It broke.")
     steps = {1: step(1), 2: failed}
-    result = aggregate(steps, [stored(1, Part.from_text("one"))])
+    result = aggregate(task(steps), [stored(1, Part.from_text("one"))])
     assert result.text == "one"
-    assert gaps(steps, ["a note"]) == [
+    assert gaps(task(steps), ["a note"]) == [
         {"step_number": None, "reason": "a note"},
         {"step_number": 2, "reason": "The step is missing. It broke."},
     ]

@@ -3,15 +3,15 @@
 import pytest
 from pydantic import BaseModel
 
-from coordinator.api import schemas
+from coordinator.api import plan_schemas, schemas
 from coordinator.cli import shapes
 
 PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
     (shapes.AgentRef, schemas.AgentRef),
     (shapes.Failure, schemas.Failure),
-    (shapes.Candidate, schemas.CandidateOut),
-    (shapes.PlannedStep, schemas.PlannedStepOut),
-    (shapes.Plan, schemas.PlanOut),
+    (shapes.Candidate, plan_schemas.CandidateOut),
+    (shapes.PlannedStep, plan_schemas.PlannedStepOut),
+    (shapes.Plan, plan_schemas.PlanOut),
     (shapes.Accepted, schemas.TaskAccepted),
     (shapes.Step, schemas.StepOut),
     (shapes.Artifact, schemas.ArtifactOut),
