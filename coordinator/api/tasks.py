@@ -92,8 +92,11 @@ async def _accepted(use: Services, creation: Creation, wait_s: float | None = No
     """Answered from memory where the task began and ended in this process, else from its row."""
     task = creation.state
     if creation.is_begun_here and (wait_s is None or task.status.is_terminal):
-        status = task.status if wait_s is not None else creation.task["status"]
-        fields = (task.id, task.session_id, status, creation.task["plan"], creation.task["created_at"])
+        # Without a wait the run may be ahead of what is durable; at its end it is not.
+        status, plan = creation.task["status"], creation.task["plan"]
+        if wait_s is not None:
+            status, plan = task.status, task.plan.to_json() if task.plan is not None else None
+        fields = (task.id, task.session_id, status, plan, creation.task["created_at"])
     else:
         row = await use.database.read(partial(find_task, task_id=creation.made or task.id))
         fields = (row.id, row.session_id, row.status, row.plan, row.created_at)

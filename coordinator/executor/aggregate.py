@@ -1,5 +1,6 @@
 """The result of a task made of its steps: texts in order, one numbering of sources, what is missing. Pure."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from models.states import StepStatus
 
 MAX_TEXT_CHARS = 200_000
 MAX_FIELD_CHARS = 2_000
+MAX_DATA_CHARS = 4_000
 _SOURCE_LIST = re.compile(
     r"^#{1,6} (?:Sources|References)[ \t]*$(?:(?!^#{1,6} ).)*\Z", re.MULTILINE | re.DOTALL
 )
@@ -60,7 +62,7 @@ def aggregate(task: TaskState, artifacts: Sequence[Stored]) -> Result:
         prose = _without_source_list(step_text(own)) if citations else step_text(own)
         text = _renumbered(prose, citations, leaf.number, sources)
         heading = f"## {_title(leaf)}\n\n" if len(leaves) > 1 else ""
-        sections.append(heading + (text or "This step produced files and no text."))
+        sections.append(heading + (text or _shown_data(own) or "This step produced files and no text."))
     return Result("\n\n".join(sections), sources, [s.id for s in artifacts if s.step_number is not None])
 
 
@@ -83,6 +85,15 @@ def _used(task: TaskState) -> set[int]:
     """The steps whose results others were made from."""
     done = [step for step in task.steps.values() if _is_done(step)]
     return {number for step in done for number in stand_ins(task, step.depends_on)}
+
+
+def _shown_data(artifacts: Sequence[Stored]) -> str | None:
+    """For a step that gave data and no word: the data itself, if it is short."""
+    for stored in artifacts:
+        if stored.part.data is not None and not is_citations(stored.part.data):
+            shown = json.dumps(stored.part.data, ensure_ascii=False, indent=2)
+            return f"```json\n{shown}\n```" if len(shown) <= MAX_DATA_CHARS else None
+    return None
 
 
 def is_citations(data: Json) -> bool:

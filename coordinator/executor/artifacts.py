@@ -161,9 +161,9 @@ def for_modes(stored: Stored, input_modes: Sequence[str]) -> Part | None:
     """The part as an agent gets it; None where it takes no such media type."""
     part = stored.part
     named = part.model_copy(update={"filename": stored.filename, "metadata": _origin(stored)})
-    if any(_accepts(mode, stored.media_type) for mode in input_modes):
+    if takes(stored.media_type, input_modes):
         return named
-    if part.text is not None and any(_accepts(mode, "text/plain") for mode in input_modes):
+    if part.text is not None and takes("text/plain", input_modes):
         return named.model_copy(update={"media_type": "text/plain"})
     return None
 
@@ -178,6 +178,10 @@ def _origin(stored: Stored) -> dict[str, Json]:
     if stored.step_number is not None:
         metadata["step"] = stored.step_number
     return metadata
+
+
+def takes(media_type: str, input_modes: Sequence[str]) -> bool:
+    return any(_accepts(mode, media_type) for mode in input_modes)
 
 
 def _accepts(mode: str, media_type: str) -> bool:

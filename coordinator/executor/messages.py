@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from a2a.types import Json, Message, Part
 from coordinator.executor.aggregate import is_citations, step_text
-from coordinator.executor.artifacts import Stored, for_modes
+from coordinator.executor.artifacts import Stored, for_modes, takes
 from coordinator.executor.decide import stand_ins
 from coordinator.executor.state import StepState, TaskState
 from coordinator.planner.template import Scope, StepOutput, references_in, render_data, render_text
@@ -44,7 +44,7 @@ def build_parts(
         instruction, data = render_text(instruction, scope), render_data(data, scope)
     parts = [Part.from_text(instruction)]
     if data is not None:
-        parts.append(Part.from_data(data))
+        parts.append(_data_part(data, input_modes))
     files = [item for item in shelf.get(None, ()) if item.filename in step.planned.attachments]
     carried = [*files, *(item for number in sources for item in shelf.get(number, ()))]
     refused = []
@@ -55,6 +55,13 @@ def build_parts(
         else:
             parts.append(by_reference(stored) or part)
     return Built(parts, refused)
+
+
+def _data_part(data: Json, input_modes: Sequence[str]) -> Part:
+    """As data, or as text for a skill that takes text only."""
+    if takes("application/json", input_modes) or not takes("text/plain", input_modes):
+        return Part.from_data(data)
+    return Part.from_text(json.dumps(data, ensure_ascii=False), media_type="text/plain")
 
 
 def build_message(step: StepState, context_id: str | None, parts: list[Part]) -> Message:

@@ -32,6 +32,10 @@ def explain(view: TaskView, now: datetime) -> Reason:
             return Reason("The task was canceled.", facts)
         case TaskStatus.AWAITING_APPROVAL:
             facts["do"] = f"POST /api/tasks/{task.id}/approve"
+            gates = [step for step in view.steps if step.status == StepStatus.PENDING and step.waiting_for]
+            if gates:
+                facts |= _step_facts(view, gates[0])
+                return Reason(f"Step {gates[0].number} waits for somebody to approve it.", facts)
             return Reason("The task waits for somebody to approve its plan.", facts)
         case TaskStatus.PENDING | TaskStatus.PLANNING:
             waits = task.waiting_for or "It is about to be planned."
