@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -143,6 +144,10 @@ def _run_each(connection: Connection, changes: Sequence[Query[Any]]) -> list[Any
     return outcomes
 
 
+def _json(value: Any) -> str:
+    return to_json(value).decode()
+
+
 class _Sqlite:
     """One writer thread and a few readers; WAL lets them go on side by side."""
 
@@ -178,7 +183,7 @@ class _Sqlite:
 
 def _sqlite_engine(url: str, *, begin: str) -> Engine:
     # What rows hold is nobody's business in an error or a log.
-    engine = create_engine(url, pool_size=READERS, max_overflow=0, hide_parameters=True)
+    engine = create_engine(url, pool_size=READERS, max_overflow=0, hide_parameters=True, json_serializer=_json)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -201,6 +206,7 @@ class _Postgres:
             pool_size=8,
             pool_pre_ping=True,
             hide_parameters=True,
+            json_serializer=_json,
         )
 
     async def read(self, query: Query[T]) -> T:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias, cast
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from a2a.types import Json
 from coordinator.executor.errors import LeaseLost, NewsCame
@@ -102,7 +102,13 @@ ADD_ARTIFACTS = insert_batch(
         "created_at",
     ],
 )
-_FENCES = select(Task.id, Task.lease_token, Task.last_event, Task.completed_at)
+# The rows are locked in one order, so that two processes never wait for each other.
+_FENCES = (
+    select(_TASKS.c.id, _TASKS.c.lease_token, _TASKS.c.last_event, _TASKS.c.completed_at)
+    .where(_TASKS.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_TASKS.c.id)
+    .with_for_update()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +186,7 @@ def step_row(task_id: str, step: StepState) -> dict[str, Json]:
 
 def apply_changes(connection: Connection, changes: Sequence[Change]) -> list[Written]:
     """Write them all; for each the number of its last event, or why nothing of it was written."""
-    # In one order, so that two processes never wait for each other.
-    ids = sorted({change.lease.task_id for change in changes})
-    fences = connection.execute(_FENCES.where(Task.id.in_(ids)).order_by(Task.id).with_for_update())
+    fences = connection.execute(_FENCES, {"ids": list({change.lease.task_id for change in changes})})
     tokens: dict[str, str | None] = {}
     counters: dict[str, int] = {}
     for row in fences:

@@ -74,16 +74,16 @@ def _advance(task: TaskState, now: datetime, around: Around) -> Iterator[Command
         if step.number in around.active or step.status.is_terminal:
             continue
         command = _for_step(task, step, now, around)
+        if one_by_one and isinstance(command, Dispatch | Expand):
+            if free <= 0 or _has_begun_another(task, step):
+                continue
+            free = 1 if isinstance(command, Dispatch) else 0
         if isinstance(command, Dispatch):
             if free <= 0 or not _has_room(step, running_items):
-                continue
-            if one_by_one and _has_begun_another(task, step):
                 continue
             free -= 1
             if step.parent is not None:
                 running_items[step.parent] = running_items.get(step.parent, 0) + 1
-            if one_by_one:
-                free = 0
         if command is not None:
             yield command
 
@@ -94,9 +94,11 @@ def _is_busy(step: StepState) -> bool:
 
 
 def _has_begun_another(task: TaskState, step: StepState) -> bool:
+    """A list has begun with its expansion; its items are of it."""
+    others = [other for other in task.steps.values() if other is not step and other.number != step.parent]
     return any(
-        other.attempt > 0 and not other.status.is_terminal and other is not step
-        for other in task.steps.values()
+        not other.status.is_terminal and (other.attempt > 0 or other.status is StepStatus.RUNNING)
+        for other in others
     )
 
 

@@ -3,9 +3,10 @@ Knows A2A and no tables."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 import httpx
@@ -17,6 +18,8 @@ from a2a.errors import (
     AgentTimeout,
     InternalError,
     InvalidAgentResponse,
+    MethodNotFound,
+    PushNotificationNotSupported,
     TaskNotCancelable,
     TransportError,
     UnsupportedOperation,
@@ -46,6 +49,16 @@ CALL_TIMEOUT_S = 30.0
 CANCEL_TIMEOUT_S = 10.0
 FIND_TIMEOUT_S = 15.0
 MAX_PAGES = 20
+# Answers to a wish to be told of a task that say nothing of the task itself.
+CANNOT_FOLLOW = (
+    UnsupportedOperation,
+    MethodNotFound,
+    PushNotificationNotSupported,
+    TransportError,
+    InternalError,
+    InvalidAgentResponse,
+)
+MAX_CLIENTS = 1_000
 DEADLINE_KEY = "urn:parley:deadline:v1"
 # A send is tried again by the executor, which may choose another agent; a cut stream is worth a moment here.
 RETRIES = Retries(attempts=1, resume_within_s=2.0)
@@ -90,6 +103,7 @@ class Dispatcher:
         self._http = http
         self._pushes = pushes
         self._fault = fault
+        self._client = lru_cache(MAX_CLIENTS)(self._new_client)
 
     async def send(self, call: Call, message: Message, listener: Listener) -> Outcome:
         """Send the message and follow what it starts until it ends or asks."""
@@ -103,7 +117,7 @@ class Dispatcher:
 
     async def cancel(self, interface: AgentInterface, remote_task_id: str) -> CancelAnswer:
         """Ask the agent to cancel; what it said."""
-        client = A2AClient(self._http, interface, retries=RETRIES)
+        client = self._client_of(interface)
         self._fault(BEFORE_CANCEL)
         try:
             task = await client.cancel_task(CancelTaskRequest(id=remote_task_id), timeout_s=CANCEL_TIMEOUT_S)
@@ -116,7 +130,7 @@ class Dispatcher:
 
     async def asks(self, interface: AgentInterface, remote_task_id: str) -> bool:
         """Whether the remote task waits for an answer; true also where nothing can be learned of it."""
-        client = A2AClient(self._http, interface, retries=RETRIES)
+        client = self._client_of(interface)
         request = GetTaskRequest(id=remote_task_id, history_length=0)
         try:
             task = await client.get_task(request, timeout_s=CALL_TIMEOUT_S)
@@ -132,7 +146,7 @@ class Dispatcher:
         self, interface: AgentInterface, message_id: str, context_id: str, sent_at: datetime
     ) -> Found:
         """The task that a message made, which may have arrived or not: by the tasks of its context."""
-        client = A2AClient(self._http, interface, retries=RETRIES)
+        client = self._client_of(interface)
         request = ListTasksRequest(context_id=context_id, history_length=100, page_size=100)
         remembers, is_open = False, True
         try:
@@ -153,10 +167,19 @@ class Dispatcher:
             return Found()
         return Found()
 
-    def _attempt(self, call: Call, listener: Listener) -> "_Attempt":
-        return _Attempt(
-            A2AClient(self._http, call.interface, retries=RETRIES), call, listener, self._pushes, self._fault
+    def _client_of(self, interface: AgentInterface) -> A2AClient:
+        return self._client(
+            interface.url, interface.protocol_binding, interface.protocol_version, interface.tenant
         )
+
+    def _new_client(self, url: str, binding: str, version: str, tenant: str | None) -> A2AClient:
+        """They hold no connections of their own and are kept only because a step makes several calls."""
+        interface = AgentInterface(url=url, protocol_binding=binding, protocol_version=version, tenant=tenant)
+        return A2AClient(self._http, interface, retries=RETRIES)
+
+    def _attempt(self, call: Call, listener: Listener) -> "_Attempt":
+        client = self._client_of(call.interface)
+        return _Attempt(client, call, listener, self._pushes, self._fault)
 
 
 class _Attempt:
@@ -229,8 +252,11 @@ class _Attempt:
         with self._pushes.expecting() as expected:
             config = _push_config(expected, remote_task_id)
             assert config is not None
-            with suppress(UnsupportedOperation):  # it has ended; the first look says how
+            try:
                 await self._client.create_push_config(config, timeout_s=CALL_TIMEOUT_S, headers=self._headers)
+            except CANNOT_FOLLOW:
+                # It has ended, or will not tell us: either way a look says more.
+                return await self._poll(remote_task_id, None)
             return await self._poll(remote_task_id, expected)
 
     async def _follow(self, remote_task_id: str) -> Outcome:
@@ -238,7 +264,7 @@ class _Attempt:
         if self._call.delivery is Delivery.STREAM:
             try:
                 task = await self._subscribed(remote_task_id)
-            except (UnsupportedOperation, TransportError, InternalError, InvalidAgentResponse):
+            except CANNOT_FOLLOW:
                 pass
             else:
                 outcome = outcome_of(task)
