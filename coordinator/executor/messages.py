@@ -53,7 +53,10 @@ def build_parts(
         if part is None:
             refused.append(stored.filename)
         else:
-            parts.append(by_reference(stored) or part)
+            link = by_reference(stored)
+            # What stands in for the part is of the media type that the agent takes, too.
+            media_type = part.media_type or stored.media_type
+            parts.append(link.model_copy(update={"media_type": media_type}) if link is not None else part)
     return Built(parts, refused)
 
 

@@ -90,7 +90,9 @@ class Planning:
         failed = [step.number for step in task.steps.values() if _has_failed(step)]
         open_steps = [step.number for step in task.steps.values() if not step.status.is_terminal]
         begun = [step.number for step in task.steps.values() if step.attempt > 0]
-        return revise_plan(plan, self._offers, failed=failed, still_open=open_steps, begun=begun)
+        return revise_plan(
+            plan, self._offers, failed=failed, still_open=open_steps, begun=begun, highest=max(task.steps)
+        )
 
     async def _offering(self, skills: Sequence[str] | dict[str, None], *, fresh: bool) -> dict[str, set[str]]:
         """Skill id -> the agents that offer it."""

@@ -1,6 +1,6 @@
 """How many steps run at once: in all, and on each agent as far as it can take them.
 
-An agent's capacity is what its heartbeats declare, or else what it is found to be: an agent that says it is
+An agent's capacity is what its heartbeats declare, else all, until it is found to be less: an agent that says it is
 busy gets fewer at once, and slowly more again while it answers.
 """
 
@@ -8,19 +8,18 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-FIRST_CAPACITY = 64
 GROW_AFTER = 10
-EVERYWHERE = ""
 
 
 class Ticket:
-    """A place in the queue for an agent. `wake` is called once the place is given; until it is used or given
-    back it counts as taken."""
+    """A place in the queue for an agent, which declared so many. `wake` is called once the place is given;
+    until it is used or given back it counts as taken."""
 
-    __slots__ = ("agent_id", "is_given", "is_over", "wake")
+    __slots__ = ("agent_id", "declared", "is_given", "is_over", "wake")
 
-    def __init__(self, agent_id: str, wake: Callable[[], None]) -> None:
+    def __init__(self, agent_id: str, declared: int | None, wake: Callable[[], None]) -> None:
         self.agent_id = agent_id
+        self.declared = declared
         self.wake = wake
         self.is_given = False
         self.is_over = False
@@ -41,7 +40,7 @@ class Slots:
 
     def limit(self, agent_id: str, declared: int | None) -> int:
         learned = self._learned.get(agent_id)
-        known = declared if declared is not None else FIRST_CAPACITY
+        known = declared if declared is not None else self._max_running
         return known if learned is None else min(known, learned)
 
     def has_room(self, agent_id: str, declared: int | None) -> bool:
@@ -57,15 +56,15 @@ class Slots:
         if not self._running[agent_id]:
             del self._running[agent_id]
         self._total -= 1
-        for queue_of in (agent_id, EVERYWHERE):
-            if self._wake_first(queue_of):
-                return
+        while (ticket := self._next()) is not None:
+            self.take(ticket.agent_id)
+            ticket.is_given = True
+            ticket.wake()
 
-    def queue(self, agent_id: str, priority: int, wake: Callable[[], None]) -> Ticket:
-        """For a place on the agent, or on any where all together are too many."""
-        key = EVERYWHERE if self._total >= self._max_running else agent_id
-        ticket = Ticket(agent_id, wake)
-        heapq.heappush(self._queues.setdefault(key, []), (-priority, next(self._numbers), ticket))
+    def queue(self, agent_id: str, declared: int | None, priority: int, wake: Callable[[], None]) -> Ticket:
+        """For a place on the agent, where it or all together have none."""
+        ticket = Ticket(agent_id, declared, wake)
+        heapq.heappush(self._queues.setdefault(agent_id, []), (-priority, next(self._numbers), ticket))
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
@@ -81,7 +80,7 @@ class Slots:
         ticket.is_over = True
 
     def found_busy(self, agent_id: str) -> None:
-        self._learned[agent_id] = max(1, min(self.running(agent_id) - 1, FIRST_CAPACITY))
+        self._learned[agent_id] = max(1, self.running(agent_id) - 1)
         self._answers[agent_id] = 0
 
     def answered(self, agent_id: str) -> None:
@@ -93,17 +92,20 @@ class Slots:
         if self._answers[agent_id] >= GROW_AFTER:
             self._answers[agent_id] = 0
             self._learned[agent_id] = learned + 1
-            if learned + 1 >= FIRST_CAPACITY:
+            if learned + 1 >= self._max_running:
                 del self._learned[agent_id]
 
-    def _wake_first(self, key: str) -> bool:
-        queue = self._queues.get(key)
-        while queue:
-            _, _, ticket = heapq.heappop(queue)
-            if not ticket.is_over:
-                self.take(ticket.agent_id)
-                ticket.is_given = True
-                ticket.wake()
-                return True
-        self._queues.pop(key, None)
-        return False
+    def _next(self) -> Ticket | None:
+        """The first of those who wait for a place that there is."""
+        heads = []
+        for agent_id, queue in list(self._queues.items()):
+            while queue and queue[0][2].is_over:
+                heapq.heappop(queue)
+            if not queue:
+                del self._queues[agent_id]
+            elif self.has_room(agent_id, queue[0][2].declared):
+                heads.append((queue[0], queue))
+        if not heads:
+            return None
+        _, queue = min(heads, key=lambda head: head[0][:2])
+        return heapq.heappop(queue)[2]

@@ -138,12 +138,14 @@ class Starter:
             return GONE
         if step.has_answer and step.remote_task_id is not None:
             return await self._answer(step)
+        parts: list[Part] = []
         if step.remote_task_id is not None:
             self._ledger.emit("step.reattached", step_number=step.number)
-        try:
-            parts, _ = await self._parts(step, route)
-        except TemplateError as exc:
-            return AttemptFailed(Problem("REFERENCE_MISSING", str(exc)), retryable=False)
+        else:
+            try:
+                parts, _ = await self._parts(step, route)
+            except TemplateError as exc:
+                return AttemptFailed(Problem("REFERENCE_MISSING", str(exc)), retryable=False)
         self._slots.take(route.agent_id)
         self._prepare(step, route, parts, is_new=False)
         return None
@@ -217,7 +219,8 @@ class Starter:
 
     async def _choose(self, step: StepState) -> Route | NobodyFits:
         chosen = self._choose_among(step, await self._tools.directory.routes(step.planned.skill_id))
-        if not isinstance(chosen, NobodyFits):
+        # A step that waits already looks once a second, which is as old as what is kept.
+        if not isinstance(chosen, NobodyFits) or step.number in self.held:
             return chosen
         fresh = await self._tools.directory.routes(step.planned.skill_id, fresh=True)
         return self._choose_among(step, fresh)
@@ -254,7 +257,9 @@ class Starter:
             self.held.pop(step.number, None)
             self._wake()
 
-        self._tickets[step.number] = self._slots.queue(route.agent_id, self._task.priority, given)
+        self._tickets[step.number] = self._slots.queue(
+            route.agent_id, route.capacity, self._task.priority, given
+        )
         limit = self._slots.limit(route.agent_id, route.capacity)
         self._hold(step, f"{route.name} is busy: it takes {limit} steps at once.", QUEUE_AGAIN_S)
         return False

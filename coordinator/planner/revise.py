@@ -29,9 +29,10 @@ def revise_plan(
     failed: Collection[int],
     still_open: Collection[int],
     begun: Collection[int],
+    highest: int,
 ) -> Revision | None:
-    """`failed` and `still_open` are step numbers, `begun` those that were tried. None where nothing
-    changes."""
+    """`failed` and `still_open` are step numbers, `begun` those that were tried, `highest` the last that is
+    taken: items of lists have numbers, too. None where nothing changes."""
     offered = {(offer.agent_id, offer.skill_id) for offer in offers}
     skills = {skill_id for _, skill_id in offered}
     steps = list(plan.steps)
@@ -44,9 +45,10 @@ def revise_plan(
                 steps[place] = other
                 reasons.append(_instead(step, other, f"nobody offers {step.skill_id} any more"))
         elif step.number in failed and _is_missed(plan, step, still_open):
-            other = _replacement(plan, step, steps, offered)
+            other = _replacement(plan, step, offered)
             if other is not None and len(steps) < MAX_STEPS:
-                steps.append(other)
+                highest += 1
+                steps.append(replace(other, number=highest))
                 reasons.append(_instead(step, other, "it failed"))
     if not reasons:
         return None
@@ -62,9 +64,7 @@ def _is_missed(plan: Plan, step: PlanStep, still_open: Collection[int]) -> bool:
     return is_needed and not has_stand_in
 
 
-def _replacement(
-    plan: Plan, step: PlanStep, steps: Sequence[PlanStep], offered: Collection[tuple[str, str]]
-) -> PlanStep | None:
+def _replacement(plan: Plan, step: PlanStep, offered: Collection[tuple[str, str]]) -> PlanStep | None:
     """A fallback of the step with the next skill that was a candidate and has not been tried in its place."""
     tried = {step.skill_id}
     first = step
@@ -74,8 +74,7 @@ def _replacement(
     other = _with_next_skill(step, offered, tried)
     if other is None:
         return None
-    number = max(known.number for known in steps) + 1
-    return replace(other, number=number, requirement=Requirement.fallback, fallback_for=step.number)
+    return replace(other, requirement=Requirement.fallback, fallback_for=step.number)
 
 
 def _with_next_skill(

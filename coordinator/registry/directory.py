@@ -23,6 +23,7 @@ class Directory:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._routes: dict[str, tuple[float, tuple[Route, ...]]] = {}
+        self._asking: dict[str, asyncio.Task[tuple[Route, ...]]] = {}
         self._offers: list[SkillOffer] = []
         self._offers_state: object = None
         self._offers_lock = asyncio.Lock()
@@ -36,8 +37,19 @@ class Directory:
         known = None if fresh else self.known_routes(skill_id)
         if known is not None:
             return known
+        # After a restart a thousand steps may ask at once: those that come while one asks get its answer.
+        asking = self._asking.get(skill_id)
+        if asking is None or fresh:
+            asking = asyncio.create_task(self._ask(skill_id), name=f"routes of {skill_id}")
+            self._asking[skill_id] = asking
+        return await asyncio.shield(asking)
+
+    async def _ask(self, skill_id: str) -> tuple[Route, ...]:
         asked_at = time.monotonic()
-        found = tuple(await self._database.read(partial(list_routes, skill_id=skill_id)))
+        try:
+            found = tuple(await self._database.read(partial(list_routes, skill_id=skill_id)))
+        finally:
+            self._asking.pop(skill_id, None)
         if len(self._routes) >= MAX_SKILLS:
             self._routes.clear()
         self._routes[skill_id] = (asked_at, found)
