@@ -30,6 +30,7 @@ class StepSettings(BaseModel):
     timeout_s: Seconds = 180.0
     max_attempts: Count = 3
     backoff_s: Seconds = 1.0
+    look_again_s: Seconds = 15.0
 
 
 class AgentSettings(BaseModel):

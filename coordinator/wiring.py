@@ -80,6 +80,7 @@ async def start_executor(
         webhook_due=webhooks.wake,
         max_parallel_steps=settings.tasks.max_parallel_steps,
         inline_bytes=settings.steps.inline_bytes,
+        look_again_s=settings.steps.look_again_s,
         artifact_url=lambda task_id, artifact_id: f"{own_url}/api/tasks/{task_id}/artifacts/{artifact_id}",
         now=now,
     )

@@ -14,7 +14,7 @@ from coordinator.clock import Now
 from coordinator.executor.delivery import Durations, choose_delivery
 from coordinator.executor.dispatch import Call, CancelAnswer, Dispatcher, Found, Listener
 from coordinator.executor.slots import Slots
-from coordinator.executor.state import AttemptFailed, Outcome, Problem, StepState, TaskState
+from coordinator.executor.state import Asked, AttemptFailed, Outcome, Problem, StepState, TaskState
 from coordinator.registry.store import Route
 from models.states import StepStatus
 
@@ -86,6 +86,10 @@ class Attempts:
     def follow(self, step: StepState, route: Route) -> None:
         assert step.remote_task_id is not None
         self._start(step, route, self._follow(step, route, step.remote_task_id))
+
+    def look(self, step: StepState, route: Route) -> None:
+        """Whether a remote task that asked has gone on by itself; then it is followed."""
+        self._start(step, route, self._look(step, route))
 
     def answer(self, step: StepState, route: Route, message: Message, *, is_first: bool) -> None:
         """Give the agent what a person answered. Another time only if it still asks: the answer may have
@@ -170,6 +174,13 @@ class Attempts:
         await self._record(step, "step.resent", may_have_run_twice=not is_safe)
         return await self._send(step, route, message)
 
+    async def _look(self, step: StepState, route: Route) -> Outcome:
+        assert step.remote_task_id is not None
+        if await self._tools.dispatcher.asks(route.interface, step.remote_task_id):
+            return Asked(step.question or "", may_go_on=True)
+        await self._record(step, "step.resumed")
+        return await self._follow(step, route, step.remote_task_id)
+
     async def _answer_again(self, step: StepState, route: Route, message: Message) -> Outcome:
         assert step.remote_task_id is not None
         if await self._tools.dispatcher.asks(route.interface, step.remote_task_id):
@@ -178,7 +189,14 @@ class Attempts:
 
     async def _send(self, step: StepState, route: Route, message: Message) -> Outcome:
         listener = self._listener(step.number)
-        return await self._tools.dispatcher.send(self._call(step, route), message, listener)
+        outcome = await self._tools.dispatcher.send(self._call(step, route), message, listener)
+        is_late = isinstance(outcome, AttemptFailed) and outcome.problem.code == "STEP_TIMEOUT"
+        if is_late and step.remote_task_id is None:
+            # A call that waits for the whole answer tells no id that could have been canceled.
+            found = await self._find(step, route)
+            if found.task is not None:
+                await self._tools.dispatcher.cancel(route.interface, found.task.id)
+        return outcome
 
     async def _follow(self, step: StepState, route: Route, remote_task_id: str) -> Outcome:
         call = self._call(step, route, at_least_s=LAST_LOOK_S)

@@ -14,6 +14,7 @@ from coordinator.executor.state import (
     Fail,
     Finish,
     Gather,
+    Look,
     Problem,
     Reattach,
     Skip,
@@ -124,7 +125,9 @@ def _for_step(task: TaskState, step: StepState, now: datetime, around: Around) -
                 return Gather(step.number) if all(child.status.is_terminal for child in children) else None
             return Reattach(step.number)
         case StepStatus.INPUT_REQUIRED:
-            return Dispatch(step.number) if step.has_answer else None
+            if step.has_answer:
+                return Dispatch(step.number)
+            return Look(step.number) if step.retry_at is not None and step.retry_at <= now else None
         case StepStatus.PENDING:
             return _for_pending(task, step, now, around)
         case _:
@@ -304,7 +307,9 @@ def _finish(task: TaskState) -> Finish:
 
 
 def _wait(task: TaskState, now: datetime, around: Around) -> list[Command]:
-    times = [step.retry_at for step in task.steps.values() if step.retry_at is not None]
+    # A look at a task that waits for a person is taken by whoever claims it then.
+    pending = (step for step in task.steps.values() if step.status is not StepStatus.INPUT_REQUIRED)
+    times = [step.retry_at for step in pending if step.retry_at is not None]
     later = [at for at in (*times, *around.held.values()) if at > now]
     until = min([task.deadline_at, *later])
     if around.active or later:

@@ -106,6 +106,16 @@ def _resent(step: StepState, data: Data, _at: datetime) -> None:
 
 def _asks(step: StepState, data: Data, _at: datetime) -> None:
     step.status, step.question, step.has_answer = StepStatus.INPUT_REQUIRED, data["question"], False
+    _looked(step, data, _at)
+
+
+def _looked(step: StepState, data: Data, _at: datetime) -> None:
+    again = data.get("look_again_at")
+    step.retry_at = datetime.fromisoformat(again) if again is not None else None
+
+
+def _resumed(step: StepState, _data: Data, _at: datetime) -> None:
+    step.status, step.question, step.retry_at = StepStatus.RUNNING, None, None
 
 
 def _answered(step: StepState, data: Data, at: datetime) -> None:
@@ -185,6 +195,8 @@ _ON_STEP: dict[str, Callable[[StepState, Data, datetime], None]] = {
     "step.accepted": _accepted,
     "step.resent": _resent,
     "step.input_required": _asks,
+    "step.looked": _looked,
+    "step.resumed": _resumed,
     "step.answered": _answered,
     "step.waiting": _waits,
     "step.awaiting_approval": _asks_approval,

@@ -23,8 +23,10 @@ def outcome_of(task: Task) -> Outcome | None:
     match task.status.state:
         case TaskState.COMPLETED:
             return Done(tuple(task.artifacts or _spoken_result(said)))
-        case TaskState.INPUT_REQUIRED | TaskState.AUTH_REQUIRED:
+        case TaskState.INPUT_REQUIRED:
             return Asked(words or "The agent asks for input and does not say which.")
+        case TaskState.AUTH_REQUIRED:
+            return Asked(words or "The agent needs an authorisation and does not say which.", may_go_on=True)
         case TaskState.REJECTED:
             return AttemptFailed(
                 Problem("REJECTED_BY_AGENT", words or "The agent rejected the step."), retryable=False

@@ -34,6 +34,7 @@ from coordinator.executor.state import (
     Finish,
     Gather,
     Lease,
+    Look,
     Outcome,
     Problem,
     Reattach,
@@ -164,16 +165,8 @@ class Run:
     async def _do(self, command: Command) -> None:
         ledger = self._ledger
         match command:
-            case Dispatch(number):
-                step = self._task.steps[number]
-                failure = await self._starter.start(step)
-                if failure is not None:
-                    await self._fail(step, failure)
-            case Reattach(number):
-                step = self._task.steps[number]
-                failure = await self._starter.reattach(step)
-                if failure is not None:
-                    await self._fail(step, failure)
+            case Dispatch() | Reattach() | Look():
+                await self._begin(command)
             case Skip(number, problem):
                 ledger.emit("step.skipped", step_number=number, reason=problem.message, code=problem.code)
             case Fail(number, problem):
@@ -190,6 +183,18 @@ class Run:
             case _:
                 raise AssertionError(f"{command} is done elsewhere")
 
+    async def _begin(self, command: Dispatch | Reattach | Look) -> None:
+        step = self._task.steps[command.number]
+        match command:
+            case Dispatch():
+                failure = await self._starter.start(step)
+            case Reattach():
+                failure = await self._starter.reattach(step)
+            case Look():
+                failure = await self._starter.look(step)
+        if failure is not None:
+            await self._fail(step, failure)
+
     async def _take_reports(self) -> list[asyncio.Future[None]]:
         """What attempts have told; the futures of those that wait until it is durable."""
         durable = []
@@ -201,6 +206,8 @@ class Run:
                 case Recorded(events=events):
                     for kind, data in events:
                         self._ledger.emit(kind, **data)
+                    if self._task.status is TaskStatus.INPUT_REQUIRED and not _asks(self._task):
+                        self._ledger.emit("task.executing")
                     if report.durable is not None:
                         durable.append(report.durable)
                 case Ended(number, outcome):
@@ -216,11 +223,22 @@ class Run:
             case Done():
                 self._complete(step, outcome, is_up=is_up)
                 await self._revise(f"Step {number} completed.")
-            case Asked(question):
-                self._ledger.forget_answer(step)
-                self._ledger.emit("step.input_required", step_number=number, question=question)
+            case Asked():
+                self._ask(step, outcome)
             case AttemptFailed():
                 await self._fail(step, outcome)
+
+    def _ask(self, step: StepState, outcome: Asked) -> None:
+        again = None
+        if outcome.may_go_on:
+            again = (self._tools.now() + timedelta(seconds=self._tools.look_again_s)).isoformat()
+        if step.status is StepStatus.INPUT_REQUIRED:
+            self._ledger.emit("step.looked", step_number=step.number, look_again_at=again)
+            return
+        self._ledger.forget_answer(step)
+        self._ledger.emit(
+            "step.input_required", step_number=step.number, question=outcome.question, look_again_at=again
+        )
 
     def _complete(self, step: StepState, outcome: Done, *, is_up: bool) -> None:
         ledger = self._ledger
@@ -353,6 +371,10 @@ class Run:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+
+def _asks(task: TaskState) -> bool:
+    return any(step.status is StepStatus.INPUT_REQUIRED for step in task.steps.values())
 
 
 def _last_words(finish: Finish) -> str:

@@ -1,7 +1,7 @@
 """How many steps run at once: in all, and on each agent as far as it can take them.
 
-An agent's capacity is what its heartbeats declare, else all, until it is found to be less: an agent that says it is
-busy gets fewer at once, and slowly more again while it answers.
+An agent's capacity is what its heartbeats declare, else all, until it is found to be less: an agent that says
+it is busy gets fewer at once, and slowly more again while it answers.
 """
 
 import heapq

@@ -150,6 +150,15 @@ class Starter:
         self._prepare(step, route, parts, is_new=False)
         return None
 
+    async def look(self, step: StepState) -> AttemptFailed | None:
+        """Whether a remote task that asked has gone on by itself."""
+        route = await self.current_route(step)
+        if route is None:
+            return GONE_WITH_QUESTION
+        self._slots.take(route.agent_id)
+        self._launches[step.number] = _Launch(route.agent_id, partial(self._attempts.look, step, route))
+        return None
+
     async def current_route(self, step: StepState) -> Route | None:
         """To the agent that has the step; None where it has left."""
         if step.agent_id is None:

@@ -139,9 +139,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The agent waits for a person; the remote task stays open."""
+    """The agent waits for a person; the remote task stays open. With `may_go_on` it waits for what is done
+    elsewhere, an authorisation, and may go on without hearing from us (A2A 7.6)."""
 
     question: str
+    may_go_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,13 @@ class Dispatch:
 @dataclass(frozen=True, slots=True)
 class Reattach:
     """The step was running when its process died: find its remote task again."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The remote task may have gone on although nobody answered its question here."""
 
     number: int
 
@@ -233,4 +242,6 @@ class Wait:
     rest: TaskStatus | None = None
 
 
-Command: TypeAlias = Dispatch | Reattach | Skip | Fail | Expand | Gather | AskApproval | Stop | Finish | Wait
+Command: TypeAlias = (
+    Dispatch | Reattach | Look | Skip | Fail | Expand | Gather | AskApproval | Stop | Finish | Wait
+)

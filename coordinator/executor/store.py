@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, or_, select, update
 
 from a2a.types import Json
 from coordinator.executor.errors import LeaseLost
@@ -19,7 +19,8 @@ _RUNNABLE = (TaskStatus.PENDING, TaskStatus.PLANNING, TaskStatus.EXECUTING)
 
 
 def _is_claimable(now: datetime) -> ColumnElement[bool]:
-    """Work to do and no living owner. Tasks that wait for a person are left alone until their deadline."""
+    """Work to do and no living owner. Tasks that wait for a person are left alone until their deadline, or
+    until it is time to look whether an agent has gone on by itself."""
     return and_(
         Task.completed_at.is_(None),
         or_(Task.lease_expires_at.is_(None), Task.lease_expires_at < now),
@@ -27,7 +28,16 @@ def _is_claimable(now: datetime) -> ColumnElement[bool]:
             Task.status.in_(_RUNNABLE),
             Task.deadline_at <= now,
             Task.cancel_requested_at.is_not(None),
+            and_(Task.status == TaskStatus.INPUT_REQUIRED, _is_to_be_looked_at(now)),
         ),
+    )
+
+
+def _is_to_be_looked_at(now: datetime) -> ColumnElement[bool]:
+    """A step of it waits for an authorisation, and its remote task may have gone on meanwhile."""
+    steps = TaskStep.__table__.c
+    return exists().where(
+        steps.task_id == Task.id, steps.status == StepStatus.INPUT_REQUIRED, steps.retry_at <= now
     )
 
 

@@ -18,7 +18,8 @@ class RunTools:
     """`control` wakes a running task when somebody cancels, approves or answers; `news` tells watchers of new
     events, `rests` those who wait until the task ends or asks; `webhook_due` is called
     when somebody is to be told of an end. `artifact_url` makes the link (of task and
-    artifact id) that travels in place of a part of over `inline_bytes`."""
+    artifact id) that travels in place of a part of over `inline_bytes`; `look_again_s` lies between two looks
+    at a remote task that waits for an authorisation."""
 
     database: Database
     journal: Journal
@@ -32,5 +33,6 @@ class RunTools:
     webhook_due: Callable[[], None]
     max_parallel_steps: int
     inline_bytes: int
+    look_again_s: float
     artifact_url: Callable[[str, str], str]
     now: Now

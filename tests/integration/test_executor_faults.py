@@ -69,6 +69,20 @@ def test_a_send_whose_answer_was_lost_is_repeated_under_its_own_id(coordinator: 
     assert task["steps"][0]["error"] is None, "a completed step carries no error of an earlier attempt"
 
 
+def test_a_step_goes_on_by_itself_once_its_agent_was_authorised_elsewhere(database_url: str) -> None:
+    settings = settings_for(database_url)
+    settings.steps.look_again_s = 0.1
+    with running_coordinator(settings) as coordinator:
+        agent = with_agent(coordinator, "authorised_elsewhere")
+        asked = run(coordinator, "authorised_elsewhere")
+        assert asked["status"] == "input_required"
+        assert asked["steps"][0]["question"] == "Log in at example.org."
+        ended = coordinator.http.get(f"/api/tasks/{asked['id']}/events").text
+        assert "step.resumed" in ended
+        assert "task.completed" in ended
+        assert agent.count("SendStreamingMessage") == 1
+
+
 def test_an_agent_that_answers_with_a_message_has_answered(coordinator: Coordinator) -> None:
     with_agent(coordinator, "only_message", streaming=False)
     assert run(coordinator, "only_message")["result"]["text"] == "done"

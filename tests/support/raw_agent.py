@@ -66,6 +66,15 @@ class RawAgent:
         """The stream goes on after the task has ended."""
         return [{"task": task("COMPLETED", **RESULT)}, None] if method != "CancelTask" else task("CANCELED")
 
+    async def _authorised_elsewhere(self, method: str, _params: Json) -> Any:
+        """Asks for an authorisation, gets it by other ways, and goes on without a message."""
+        if method == "GetTask" and self.count("GetTask") > 2:
+            return task("COMPLETED", **RESULT)
+        words = {"role": "ROLE_AGENT", "messageId": "m", "parts": [{"text": "Log in at example.org."}]}
+        asking = task("AUTH_REQUIRED")
+        asking["status"]["message"] = words
+        return asking if method == "GetTask" else [{"task": asking}]
+
     async def _status_first(self, method: str, _params: Json) -> Any:
         if method == "GetTask":
             return task("COMPLETED", **RESULT)
