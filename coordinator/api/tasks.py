@@ -22,7 +22,7 @@ from coordinator.api.services import Services, Use
 from coordinator.api.task_body import read_task
 from coordinator.executor.artifacts import read_artifact
 from coordinator.executor.creation import Creation, NewTask
-from coordinator.executor.events import list_events
+from coordinator.executor.events import latest_step_event, list_events
 from coordinator.executor.queries import AnyRow, TaskFilter, find_task, list_tasks, view_task
 from coordinator.executor.why import explain
 from coordinator.planner.plan import Plan, PlanStep, Retry, When
@@ -228,7 +228,8 @@ async def get_task(task_id: PathId, use: Use) -> schemas.TaskOut:
 @router.get("/{task_id}/why", summary="Why the task is where it is", responses=problems(404))
 async def get_why(task_id: PathId, use: Use) -> schemas.Why:
     view = await use.database.read(partial(view_task, task_id=task_id))
-    reason = explain(view, use.now())
+    latest = await use.database.read(partial(latest_step_event, task_id=task_id))
+    reason = explain(view, latest, use.now())
     return schemas.Why(sentence=reason.sentence, status=view.task.status, facts=reason.facts)
 
 

@@ -36,6 +36,16 @@ def list_events(
     return list(connection.execute(query).all())
 
 
+def latest_step_event(connection: Connection, task_id: str) -> Row[tuple[TaskEvent]] | None:
+    query = (
+        select(TaskEvent.__table__)
+        .where(TaskEvent.task_id == task_id, TaskEvent.kind.startswith("step."))
+        .order_by(TaskEvent.number.desc())
+        .limit(1)
+    )
+    return connection.execute(query).one_or_none()
+
+
 class Wakeups:
     """Lets code in this process hear of news of a key. A hint only: the rows are the truth."""
 

@@ -14,7 +14,20 @@ class Reason:
     facts: dict[str, Json]
 
 
-def explain(view: TaskView, now: datetime) -> Reason:
+def explain(view: TaskView, latest: AnyRow | None, now: datetime) -> Reason:
+    """`latest` is the newest event of any of its steps."""
+    reason = _explain(view, now)
+    if latest is not None:
+        heard = {"kind": latest.kind, "at": format_timestamp(latest.created_at), **_said(latest.data)}
+        reason.facts["last_event"] = heard
+    return reason
+
+
+def _said(data: dict[str, Json]) -> dict[str, Json]:
+    return {name: data[name] for name in ("step_number", "text", "reason", "code", "message") if name in data}
+
+
+def _explain(view: TaskView, now: datetime) -> Reason:
     task, status = view.task, TaskStatus(view.task.status)
     facts: dict[str, Json] = {
         "since": format_timestamp(task.updated_at),
@@ -26,7 +39,7 @@ def explain(view: TaskView, now: datetime) -> Reason:
             lacking = f" with {len(task.gaps)} gaps" if task.gaps else ""
             return Reason(f"The task completed{lacking}.", facts)
         case TaskStatus.FAILED:
-            facts["code"] = task.error["code"]
+            facts |= {"code": task.error["code"], "do": f"POST /api/tasks/{task.id}/retry"}
             return Reason(f"The task failed. {task.error['message']}", facts)
         case TaskStatus.CANCELED:
             return Reason("The task was canceled.", facts)
@@ -55,10 +68,13 @@ def _explain_steps(view: TaskView, now: datetime, facts: dict[str, Json]) -> Rea
             "do": f"POST /api/tasks/{view.task.id}/input",
         }
         return Reason(f"Step {step.number} asks: {step.question}", facts)
+    facts["do"] = f"wait, or POST /api/tasks/{view.task.id}/cancel"
+    # A list runs as long as its items do; they say more.
+    running = [step for step in running if step.agent_id is not None] or running
     if running:
         step = running[0]
         since_s = (now - step.started_at).total_seconds()
-        who = view.agent_names.get(step.agent_id, "an agent")
+        who = view.agent_names.get(step.agent_id, "An agent")
         return Reason(
             f"{who} has been working on step {step.number} for {since_s:.0f} s.",
             facts | _step_facts(view, step),
@@ -81,4 +97,6 @@ def _step_facts(view: TaskView, step: AnyRow) -> dict[str, Json]:
         facts["remote_task_id"] = step.remote_task_id
     if step.retry_at is not None:
         facts["next_retry_at"] = format_timestamp(step.retry_at)
+    if step.error is not None:
+        facts["last_error"] = {"code": step.error["code"], "message": step.error["message"]}
     return facts
