@@ -96,17 +96,18 @@ async def _accepted(use: Services, creation: Creation, wait_s: float | None = No
         status, plan = creation.task["status"], creation.task["plan"]
         if wait_s is not None:
             status, plan = task.status, task.plan.to_json() if task.plan is not None else None
-        fields = (task.id, task.session_id, status, plan, creation.task["created_at"])
+        accepted = {"task_id": task.id, "session_id": task.session_id, "status": status, "plan": plan}
+        created_at = creation.task["created_at"]
     else:
         row = await use.database.read(partial(find_task, task_id=creation.made or task.id))
-        fields = (row.id, row.session_id, row.status, row.plan, row.created_at)
-    accepted = schemas.TaskAccepted.model_validate(
-        dict(zip(schemas.TaskAccepted.model_fields, fields, strict=True))
-    )
-    headers = {"Location": f"/api/tasks/{accepted.task_id}"}
+        plan = Plan.from_json(row.plan).to_json() if row.plan is not None else None
+        accepted = {"task_id": row.id, "session_id": row.session_id, "status": row.status, "plan": plan}
+        created_at = row.created_at
+    body = to_json(accepted | {"created_at": format_timestamp(created_at)})
+    headers = {"Location": f"/api/tasks/{accepted['task_id']}"}
     if wait_s is not None:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
-    return Response(accepted.model_dump_json(), 202, headers, media_type="application/json")
+    return Response(body, 202, headers, media_type="application/json")
 
 
 def _new_task(body: schemas.TaskIn, traceparent: str | None) -> NewTask:

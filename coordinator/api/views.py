@@ -6,7 +6,9 @@ from sqlalchemy import Row
 
 from a2a.types import Json
 from coordinator.api import schemas
+from coordinator.api.plan_schemas import PlanOut
 from coordinator.executor.queries import AnyRow, TaskView
+from coordinator.planner.plan import Plan
 from models.states import HealthState
 
 _STATUS: dict[HealthState, Literal["ACTIVE", "INACTIVE", "ERROR"]] = {
@@ -42,6 +44,11 @@ def _summary(row: AnyRow) -> dict[str, Json]:
     }
 
 
+def plan(stored: dict[str, Json] | None) -> PlanOut | None:
+    """With every field, also where an older version stored it."""
+    return PlanOut.model_validate(Plan.from_json(stored).to_json()) if stored is not None else None
+
+
 def task(view: TaskView) -> schemas.TaskOut:
     artifacts = [_artifact(view.task.id, row) for row in view.artifacts]
     plans = {step["number"]: step for step in (view.task.plan or {}).get("steps", ())}
@@ -50,7 +57,7 @@ def task(view: TaskView) -> schemas.TaskOut:
         priority=view.task.priority,
         retry_of=view.task.retry_of,
         webhook=_webhook(view),
-        plan=view.task.plan,
+        plan=plan(view.task.plan),
         steps=[_step(view, row, plans.get(row.parent or row.number, {})) for row in view.steps],
         inputs=[artifact for artifact in artifacts if artifact.step_number is None],
         result=_result(view.task.result, artifacts),
