@@ -122,21 +122,28 @@ class Dispatcher:
         try:
             task = await client.cancel_task(CancelTaskRequest(id=remote_task_id), timeout_s=CANCEL_TIMEOUT_S)
         except TaskNotCancelable:
-            return "refused"
+            # So it says too of what was canceled already, by a call whose answer nobody heard.
+            state = await self._state(interface, remote_task_id)
         except A2AError:
             return "unknown"
-        self._fault(AFTER_CANCEL)
-        return "canceled" if task.status.state is TaskState.CANCELED else "refused"
+        else:
+            state = task.status.state
+            self._fault(AFTER_CANCEL)
+        return "canceled" if state is TaskState.CANCELED else "refused"
 
     async def asks(self, interface: AgentInterface, remote_task_id: str) -> bool:
         """Whether the remote task waits for an answer; true also where nothing can be learned of it."""
-        client = self._client_of(interface)
+        state = await self._state(interface, remote_task_id)
+        return state in (None, TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED)
+
+    async def _state(self, interface: AgentInterface, remote_task_id: str) -> TaskState | None:
+        """None where nothing can be learned of it."""
         request = GetTaskRequest(id=remote_task_id, history_length=0)
         try:
-            task = await client.get_task(request, timeout_s=CALL_TIMEOUT_S)
+            task = await self._client_of(interface).get_task(request, timeout_s=CANCEL_TIMEOUT_S)
         except A2AError:
-            return True
-        return task.status.state in (TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED)
+            return None
+        return task.status.state
 
     async def card(self, url: str, *, timeout_s: float) -> AgentCard:
         """Raises A2AError."""

@@ -101,17 +101,24 @@ class Starter:
             return None
         if not self._take_place(step, route):
             return None
+        # Whatever happens until the launch is prepared, the place is not forgotten.
+        self._launches[step.number] = _Launch(route.agent_id, _nothing)
+        failure = await self._prepare_attempt(step, route)
+        if failure is not None:
+            del self._launches[step.number]
+            self._slots.give_back(route.agent_id)
+        return failure
+
+    async def _prepare_attempt(self, step: StepState, route: Route) -> AttemptFailed | None:
         lost_contact = step.is_uncertain and step.error is not None and step.error.code == LOST_CONTACT
         again = route.agent_id == step.agent_id and lost_contact and step.message_id is not None
         message_id = step.message_id if again and step.message_id else new_id("message")
         twice = step.is_uncertain and not again
         if twice and _stays(step, route):
-            self._slots.give_back(route.agent_id)
             return NOT_TWICE
         try:
             parts, refused = await self._parts(step, route)
         except TemplateError as exc:
-            self._slots.give_back(route.agent_id)
             return AttemptFailed(Problem("REFERENCE_MISSING", str(exc)), retryable=False)
         self._ledger.emit(
             "step.started",
@@ -300,6 +307,10 @@ class Starter:
         if stored.step_number is None or stored.part.url is not None or not is_large:
             return None
         return link_to(stored, self._tools.artifact_url(self._task.id, stored.id))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _stays(step: StepState, route: Route) -> bool:

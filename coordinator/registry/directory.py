@@ -5,7 +5,6 @@ anybody is told of it.
 """
 
 import asyncio
-import time
 from functools import partial
 
 from sqlalchemy import Connection, func, select
@@ -31,7 +30,7 @@ class Directory:
     def known_routes(self, skill_id: str) -> tuple[Route, ...] | None:
         """Every agent with the skill, in whatever health it is; None where that has to be asked for."""
         kept = self._routes.get(skill_id)
-        return kept[1] if kept is not None and time.monotonic() - kept[0] < KEPT_S else None
+        return kept[1] if kept is not None and asyncio.get_running_loop().time() - kept[0] < KEPT_S else None
 
     async def routes(self, skill_id: str, *, fresh: bool = False) -> tuple[Route, ...]:
         known = None if fresh else self.known_routes(skill_id)
@@ -45,7 +44,7 @@ class Directory:
         return await asyncio.shield(asking)
 
     async def _ask(self, skill_id: str) -> tuple[Route, ...]:
-        asked_at = time.monotonic()
+        asked_at = asyncio.get_running_loop().time()
         try:
             found = tuple(await self._database.read(partial(list_routes, skill_id=skill_id)))
         finally:
