@@ -31,7 +31,10 @@ async def test_the_card_has_what_is_required_and_nothing_of_our_own(
         {"url": "http://127.0.0.1:9", "protocolBinding": binding, "protocolVersion": "1.0"}
         for binding in ("JSONRPC", "HTTP+JSON")
     ]
+    [extension] = card["capabilities"].pop("extensions")
     assert card["capabilities"] == {"streaming": True, "pushNotifications": True}
+    assert extension["uri"] == "urn:parley:deduplication:v1"
+    assert set(extension) == {"uri", "description", "params"}, "known to the protocol, and not required"
     assert card["skills"][0] == {
         "id": "echo",
         "name": "Echo",

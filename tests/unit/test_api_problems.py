@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from coordinator.api.problems import FAMILIES, RULES
-from coordinator.executor.errors import LeaseLost
+from coordinator.executor.errors import LeaseLost, NewsCame
 
 # Raised and caught inside the executor: no route can meet it.
-NEVER_SHOWN: set[type[Exception]] = {LeaseLost}
+NEVER_SHOWN: set[type[Exception]] = {LeaseLost, NewsCame}
 
 
 def leaves(error: type[Exception]) -> Iterator[type[Exception]]:
