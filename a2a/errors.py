@@ -2,6 +2,7 @@
 
 A2AError
 ├── CardSignatureInvalid (a2a.signing), TaskStoreInUse, TaskStoreVersionUnknown (a2a.stores)
+├── AttachmentUnreadable (a2a.attachments)
 ├── ProtocolError                    said by a server to its caller, on the wire
 │   ├── ParseError, InvalidRequest, MethodNotFound, InvalidParams, InternalError      (JSON-RPC 2.0)
 │   ├── TaskNotFound, TaskNotCancelable, PushNotificationNotSupported, UnsupportedOperation,

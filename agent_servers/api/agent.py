@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 from a2a import Agent, Artifact, Part, Progress, Rejected, Request, SkillFailed
-from a2a.guard import AddressPolicy
+from a2a.addresses import AddressPolicy
+from a2a.attachments import AttachmentUnreadable, LinkLimits, fetch_links
 from agent_servers.api.budget import Budget, run_bounded
 from agent_servers.api.documents import documents
 from agent_servers.api.errors import TableRefused
 from agent_servers.api.fetch import Fetched, Limits, UrlRefused, fetch, find_urls
-from agent_servers.api.inputs import NOTE, Tables, is_note, tables
+from agent_servers.api.inputs import MAX_FILES, NOTE, Attached, Tables, is_note, tables
 from agent_servers.api.settings import ApiAgentSettings
 from agent_servers.api.summaries import (
     Summary,
@@ -24,6 +25,8 @@ from agent_servers.api.wording import counted, value
 _URL = "http://127.0.0.1:8002"
 _WORKERS = 2
 _MAX_URLS = 3
+# Of files that come as links; what a message carries itself is bounded by AGENT_MAX_BODY_BYTES.
+_MAX_LINKED_BYTES = 64 * 2**20
 _EXTENSIONS = {
     "text/csv": "csv",
     "text/html": "html",
@@ -85,10 +88,10 @@ def _add_analyse(agent: Agent, settings: ApiAgentSettings, at_once: asyncio.Sema
         output_modes=("text/markdown", "application/json", "application/sql", "image/svg+xml"),
     )
     async def analyse(request: Request) -> AsyncGenerator[Progress | Artifact]:
-        attached = [part for part in request.attachments if not is_note(part)]
+        attached = await _files([part for part in request.attachments if not is_note(part)], settings)
         found = await asyncio.to_thread(tables, attached, request.data, settings.max_file_bytes)
         if not found.found:
-            raise Rejected(_no_table(found))
+            raise _refused(_no_table(found), attached)
         failures: list[str] = []
         for number, (name, records) in enumerate(found.found, start=1):
             yield Progress(f"Analysing {name}")
@@ -106,7 +109,25 @@ def _add_analyse(agent: Agent, settings: ApiAgentSettings, at_once: asyncio.Sema
             for artifact in _analysis_artifacts(outcome, name, number):
                 yield artifact
         if len(failures) == len(found.found):
-            raise Rejected(_no_table(Tables(notes=[*failures, *found.notes])))
+            raise _refused(_no_table(Tables(notes=[*failures, *found.notes])), attached)
+
+
+def _policy(settings: ApiAgentSettings) -> AddressPolicy:
+    return AddressPolicy(
+        allow_loopback=settings.fetch_allow_loopback, allow_private=settings.fetch_allow_private
+    )
+
+
+async def _files(parts: Sequence[Part], settings: ApiAgentSettings) -> list[Attached]:
+    """The files, those that came as links fetched."""
+    limits = LinkLimits(settings.max_file_bytes, _MAX_LINKED_BYTES, settings.fetch_timeout_s)
+    return await fetch_links(parts[:MAX_FILES], _policy(settings), limits)
+
+
+def _refused(text: str, attached: Sequence[Attached]) -> Rejected | SkillFailed:
+    """Another try makes sense where a link may give its file later."""
+    lost = [item for item in attached if isinstance(item, AttachmentUnreadable)]
+    return SkillFailed(text, retryable=True) if any(item.retryable for item in lost) else Rejected(text)
 
 
 def _too_slow(name: str, settings: ApiAgentSettings) -> str:
@@ -167,7 +188,7 @@ def _add_summarise(agent: Agent, settings: ApiAgentSettings, at_once: asyncio.Se
     async def summarise(request: Request) -> Artifact:
         parts = [part for part in request.message.parts if not is_note(part)]
         spoken = [part.text for part in parts if part.text is not None and not part.is_attachment]
-        attached = [part for part in parts if part.is_attachment]
+        attached = await _files([part for part in parts if part.is_attachment], settings)
         instruction, own = split_instruction(spoken[0]) if spoken else ("", "")
 
         def work(_: Budget) -> tuple[Summary, list[str]]:
@@ -181,7 +202,7 @@ def _add_summarise(agent: Agent, settings: ApiAgentSettings, at_once: asyncio.Se
         except TimeoutError as exc:
             raise SkillFailed("The text is too long to summarise in time; send a part of it.") from exc
         if not summary.sentences and not summary.outline:
-            raise Rejected(_no_text(notes))
+            raise _refused(_no_text(notes), attached)
         return Artifact.of(
             Part.from_text(summary.markdown(notes), media_type="text/markdown", filename="summary.md"),
             Part.from_data(summary.data()),
@@ -199,9 +220,7 @@ def _no_text(notes: Sequence[str]) -> str:
 
 
 def _add_fetch(agent: Agent, settings: ApiAgentSettings) -> None:
-    policy = AddressPolicy(
-        allow_loopback=settings.fetch_allow_loopback, allow_private=settings.fetch_allow_private
-    )
+    policy = _policy(settings)
     limits = Limits(settings.fetch_timeout_s, settings.fetch_max_bytes)
 
     @agent.skill(

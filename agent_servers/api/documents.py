@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from a2a import Part
+from a2a.attachments import AttachmentUnreadable
 from agent_servers.api.decoding import decode
 from agent_servers.api.errors import TableRefused
-from agent_servers.api.inputs import MAX_FILES, file_name, media_type
+from agent_servers.api.inputs import MAX_FILES, Attached, file_name, media_type, part_of
 from agent_servers.api.wording import counted, listing, value
 from agent_servers.pdf import PdfRefused, read_pdf
 
@@ -38,27 +38,27 @@ class _NoText(Exception):
 
 
 def documents(
-    parts: Sequence[Part], data: Sequence[Any], spoken: Sequence[str], max_file_bytes: int
+    attached: Sequence[Attached], data: Sequence[Any], spoken: Sequence[str], max_file_bytes: int
 ) -> tuple[list[Document], list[str]]:
     """What was said beyond the instruction and the attached texts; where there are none, the JSON of
     the data parts. The second value has a sentence for each file left out."""
     found = [Document("message", text) for text in spoken if text.strip()]
     notes = []
-    for number, part in enumerate(parts[:MAX_FILES], start=1):
-        name = file_name(part, number)
+    for number, item in enumerate(attached[:MAX_FILES], start=1):
+        name = file_name(part_of(item), number)
         try:
-            found.append(_document(part, name, max_file_bytes))
+            found.append(_document(item, name, max_file_bytes))
         except _NoText as exc:
             notes.append(f"{value(name)} was not summarised: {exc.reason}.")
     if not found:
-        found = [_of_json(item, f"data part {n}") for n, item in enumerate(data[:MAX_FILES], start=1)]
+        found = [_of_json(said, f"data part {n}") for n, said in enumerate(data[:MAX_FILES], start=1)]
     return found, notes
 
 
-def _document(part: Part, name: str, max_file_bytes: int) -> Document:
+def _document(part: Attached, name: str, max_file_bytes: int) -> Document:
+    if isinstance(part, AttachmentUnreadable):
+        raise _NoText(part.reason)
     kind, suffix = media_type(part), PurePosixPath(name.lower()).suffix
-    if part.url is not None:
-        raise _NoText("links are not followed here; attach the text itself")
     if kind in {"text/csv", "text/tab-separated-values"} or suffix in {".csv", ".tsv"}:
         raise _NoText("it is a table; ask to analyse it")
     raw = part.content()

@@ -68,9 +68,11 @@ def checked(url: str) -> httpx.URL:
         raise UrlRefused(f"it is over {_MAX_URL_CHARS:,} characters")
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as exc:
+        has_host = bool(parsed.host)
+    except (httpx.InvalidURL, UnicodeError) as exc:
+        # UnicodeError: the host of http://xn--/ is no name.
         raise UrlRefused("it is not a valid URL") from exc
-    if not parsed.host:
+    if not has_host:
         raise UrlRefused("it names no host")
     if parsed.userinfo:
         raise UrlRefused("it carries credentials; send a URL without user name and password")
@@ -101,7 +103,7 @@ async def fetch(url: str, policy: AddressPolicy, limits: Limits) -> Fetched:
         raise SkillFailed(f"{name} did not answer within {limits.timeout_s:g} s.", retryable=True) from exc
     except httpx.TooManyRedirects as exc:
         raise SkillFailed(f"{name} redirects too often; use the address it leads to.") from exc
-    except httpx.UnsupportedProtocol as exc:
+    except (httpx.UnsupportedProtocol, UnicodeError) as exc:
         raise SkillFailed(f"{name} redirects to an address that is neither http nor https.") from exc
     except httpx.HTTPError as exc:
         raise SkillFailed(f"{name} cannot be reached; check the address.", retryable=True) from exc

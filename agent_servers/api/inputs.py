@@ -7,9 +7,10 @@ people, and neither analyse nor summarise takes it for the content.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 from a2a import Part
+from a2a.attachments import AttachmentUnreadable
 from agent_servers.api.errors import TableRefused
 from agent_servers.api.json_rows import find_table
 from agent_servers.api.records import RecordSet
@@ -35,6 +36,9 @@ _FOREIGN_TYPES = {
 }
 _PROSE_SUFFIXES = {".md", ".markdown", ".html", ".htm", ".svg", ".png", ".jpg", ".docx"}
 
+# A file, or a link that gave none.
+Attached: TypeAlias = Part | AttachmentUnreadable
+
 
 @dataclass(slots=True)
 class Tables:
@@ -49,6 +53,10 @@ def is_note(part: Part) -> bool:
     return bool((part.metadata or {}).get(NOTE))
 
 
+def part_of(attached: Attached) -> Part:
+    return attached.part if isinstance(attached, AttachmentUnreadable) else attached
+
+
 def file_name(part: Part, number: int) -> str:
     """The last component of the given name, printable and short; what a stranger says is no path."""
     name = PurePosixPath((part.filename or "").replace("\\", "/")).name
@@ -60,16 +68,17 @@ def media_type(part: Part) -> str:
     return (part.media_type or "").partition(";")[0].strip().lower()
 
 
-def tables(parts: Sequence[Part], data: Sequence[Any], max_file_bytes: int) -> Tables:
+def tables(attached: Sequence[Attached], data: Sequence[Any], max_file_bytes: int) -> Tables:
     """The tables among attachments; where there are none, those among the data parts."""
     result = Tables()
-    for number, part in enumerate(parts[:MAX_FILES], start=1):
+    for number, item in enumerate(attached[:MAX_FILES], start=1):
+        part = part_of(item)
         name = file_name(part, number)
         if what := _foreign(part, name):
             result.notes.append(f"{value(name)} is {what}.")
             continue
         try:
-            records = _table(part, name, max_file_bytes)
+            records = _table(item, name, max_file_bytes)
         except TableRefused as exc:
             result.notes.append(f"{value(name)} was not analysed: {exc.reason}.")
             continue
@@ -80,8 +89,8 @@ def tables(parts: Sequence[Part], data: Sequence[Any], max_file_bytes: int) -> T
             continue
         result.found.append((name, records))
     if not result.found:
-        for number, item in enumerate(data[:MAX_FILES], start=1):
-            if len(result.found) < MAX_TABLES and (records_found := find_table(item)):
+        for number, value_found in enumerate(data[:MAX_FILES], start=1):
+            if len(result.found) < MAX_TABLES and (records_found := find_table(value_found)):
                 result.found.append((f"data part {number}", records_found))
         if data and not result.found and not result.notes:
             result.notes.append("The JSON holds no table; send an array of objects.")
@@ -96,9 +105,9 @@ def _foreign(part: Part, name: str) -> str:
     return _FOREIGN.get(told, "")
 
 
-def _table(part: Part, name: str, max_file_bytes: int) -> RecordSet:
-    if part.url is not None:
-        raise TableRefused("links are not followed here; attach the file itself")
+def _table(part: Attached, name: str, max_file_bytes: int) -> RecordSet:
+    if isinstance(part, AttachmentUnreadable):
+        raise TableRefused(part.reason)
     kind, suffix = media_type(part), PurePosixPath(name.lower()).suffix
     if kind in _PROSE_TYPES or kind.startswith("image/") or suffix in _PROSE_SUFFIXES:
         raise TableRefused("it is a document and not a table; attach a CSV, TSV, JSON or NDJSON file")

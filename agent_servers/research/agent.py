@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 import structlog
 
 from a2a import Agent, Artifact, InputRequired, Part, Progress, Request, SkillFailed
+from a2a.addresses import AddressPolicy
+from a2a.attachments import AttachmentUnreadable, LinkLimits, fetch_links
 from agent_servers.research.answer import Answer, markdown
 from agent_servers.research.graph import Context, Round, run
 from agent_servers.research.index import Index
@@ -58,6 +60,11 @@ def build_agent(settings: ResearchSettings) -> Agent:
 
 
 def _add_research(agent: Agent, library: Library, settings: ResearchSettings) -> None:
+    policy = AddressPolicy(
+        allow_loopback=settings.fetch_allow_loopback, allow_private=settings.fetch_allow_private
+    )
+    limits = LinkLimits(settings.max_file_bytes, _MAX_ATTACHED_BYTES, settings.fetch_timeout_s)
+
     @agent.skill(
         id="research",
         name="Research documents",
@@ -80,7 +87,9 @@ def _add_research(agent: Agent, library: Library, settings: ResearchSettings) ->
         if not question.terms:
             raise InputRequired("What should I research? Name the topic in a few words.")
         await asyncio.to_thread(library.refresh)
-        attached, notes = await asyncio.to_thread(_attach, request.attachments, settings.max_file_bytes)
+        files, too_many = request.attachments[:_MAX_ATTACHMENTS], request.attachments[_MAX_ATTACHMENTS:]
+        parts = [*await fetch_links(files, policy, limits), *too_many]
+        attached, notes = await asyncio.to_thread(_attach, parts, settings.max_file_bytes)
         try:
             names = library.names()
             documents = len(names) + attached.documents
@@ -96,18 +105,19 @@ def _add_research(agent: Agent, library: Library, settings: ResearchSettings) ->
             attached.close()
 
 
-def _attach(parts: Sequence[Part], max_file_bytes: int) -> tuple[Index, list[str]]:
+def _attach(parts: Sequence[Part | AttachmentUnreadable], max_file_bytes: int) -> tuple[Index, list[str]]:
     """Index the files of one message; the second value has one line per file left out."""
     index, notes = Index(), []
     room = _MAX_ATTACHED_BYTES
     names: set[str] = set()
-    for number, part in enumerate(parts, start=1):
+    for number, item in enumerate(parts, start=1):
+        part = item.part if isinstance(item, AttachmentUnreadable) else item
         name = _unique(_file_name(part, number), names)
         try:
             if number > _MAX_ATTACHMENTS:
                 raise Unreadable(f"only {_MAX_ATTACHMENTS} files are read per request")
-            if part.url is not None:
-                raise Unreadable("links are not followed; attach the file itself")
+            if isinstance(item, AttachmentUnreadable):
+                raise Unreadable(item.reason)
             raw = part.content()
             room -= len(raw)
             if len(raw) > max_file_bytes or room < 0:

@@ -20,3 +20,6 @@ class ResearchSettings(BaseSettings):
     max_rounds: Annotated[int, Field(ge=1, le=6)] = 3
     max_citations: Annotated[int, Field(ge=1, le=30)] = 8
     max_file_bytes: Annotated[int, Field(gt=0)] = 25 * 2**20
+    fetch_timeout_s: Annotated[float, Field(gt=0)] = 15.0
+    fetch_allow_loopback: bool = True
+    fetch_allow_private: bool = False

@@ -43,6 +43,7 @@ class Journal:
 
     def submit(self, item: Change | Creation) -> asyncio.Future[int]:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_taken_note_of)
         self._entries.append(_Entry(item, done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all(), name="journal")
@@ -84,6 +85,12 @@ def _apply(connection: Connection, items: Sequence[Change | Creation]) -> list[i
     created = iter(create_tasks(connection, creations) if creations else ())
     changed = iter(apply_changes(connection, changes) if changes else ())
     return [next(created) if isinstance(item, Creation) else next(changed) for item in items]
+
+
+def _taken_note_of(done: asyncio.Future[int]) -> None:
+    """Who was canceled meanwhile does not ask any more; that is no error to be logged."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _tell(group: Sequence[_Entry], outcomes: Sequence[int | Exception]) -> None:

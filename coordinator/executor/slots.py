@@ -46,6 +46,13 @@ class Slots:
     def has_room(self, agent_id: str, declared: int | None) -> bool:
         return self._total < self._max_running and self.running(agent_id) < self.limit(agent_id, declared)
 
+    def why_no_room(self, agent_id: str, name: str, declared: int | None) -> str:
+        """A sentence, where `has_room` says that there is none."""
+        busy, limit = f"{name} is busy: it takes", self.limit(agent_id, declared)
+        if self._total >= self._max_running:
+            busy, limit = "The coordinator is busy: it runs", self._max_running
+        return f"{busy} {limit} {'step' if limit == 1 else 'steps'} at once."
+
     def take(self, agent_id: str) -> None:
         """Whether there is room or not: what runs already runs."""
         self._running[agent_id] = self.running(agent_id) + 1

@@ -276,8 +276,8 @@ class Starter:
         self._tickets[step.number] = self._slots.queue(
             route.agent_id, route.capacity, self._task.priority, given
         )
-        limit = self._slots.limit(route.agent_id, route.capacity)
-        self._hold(step, f"{route.name} is busy: it takes {limit} steps at once.", QUEUE_AGAIN_S)
+        reason = self._slots.why_no_room(route.agent_id, route.name, route.capacity)
+        self._hold(step, reason, QUEUE_AGAIN_S)
         return False
 
     def _hold(self, step: StepState, reason: str, seconds: float) -> None:

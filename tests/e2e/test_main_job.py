@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.network import ROOT, Network, until
+from tests.support.network import Network, until
+from tests.support.nursery import ROOT, Nursery
 
 MAIN_JOB = (
     "Research how agents register with the coordinator and summarise it,"
@@ -14,8 +15,8 @@ MAIN_JOB = (
 
 
 @pytest.fixture
-def network(tmp_path: Path, database_url: str) -> Iterator[Network]:
-    network = Network(tmp_path, database_url, RESEARCH_LIBRARY=str(ROOT / "docs"))
+def network(tmp_path: Path, database_url: str, nursery: Nursery) -> Iterator[Network]:
+    network = Network(tmp_path, database_url, nursery, RESEARCH_LIBRARY=str(ROOT / "docs"))
     network.start_coordinator()
     network.start_agent("research", "agent_servers.research:app")
     network.start_agent("api", "agent_servers.api:app")

@@ -63,6 +63,8 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
     ),
     "/image": (200, "image/png", b"\x89PNG"),
     "/broken": (200, "application/json", b"<html>"),
+    "/visits": (200, "text/csv", CSV.encode()),
+    "/prose": (200, "text/markdown", PROSE.encode()),
     "/large": (200, "application/json", b'"' + b"x" * 5_000 + b'"'),
     "/gone": (404, "text/plain", b"no"),
     "/busy": (503, "text/plain", b"later"),
@@ -218,7 +220,7 @@ async def test_citations_are_no_table(served: Served) -> None:
         ),
         (Part(raw=b"%PDF-1.4", filename="b.pdf"), "b.pdf is a PDF document"),
         (Part.from_bytes(b"a\n" * 150_000, "text/csv", filename="big.csv"), "it is over"),
-        (Part(url="http://127.0.0.1/x.csv", filename="x.csv"), "links are not followed"),
+        (Part(url="http://10.0.0.7/x.csv", filename="x.csv"), "x.csv was not analysed: its link leads to"),
     ],
 )
 async def test_files_that_are_no_tables_are_rejected_with_the_reason(
@@ -228,6 +230,54 @@ async def test_files_that_are_no_tables_are_rejected_with_the_reason(
     assert state == TaskState.REJECTED
     assert reason in said
     assert artifacts == []
+
+
+async def test_a_linked_table_is_fetched_and_analysed(served: Served, service: str) -> None:
+    link = Part(url=f"{service}/visits", filename="visits.csv", media_type="text/csv")
+    state, _, artifacts = await served.ask("Analyse the data", link)
+    assert state == TaskState.COMPLETED
+    assert json_of(artifacts[0].parts[1])["rows"] == 72
+
+
+async def test_a_linked_text_is_fetched_and_summarised(served: Served, service: str) -> None:
+    link = Part(url=f"{service}/prose", filename="report.md")
+    state, _, (summary,) = await served.ask("Summarise it in one sentence", link)
+    assert state == TaskState.COMPLETED
+    assert all(entry["text"] in PROSE for entry in json_of(summary.parts[1])["sentences"])
+
+
+@pytest.mark.parametrize("skill", ["Analyse the table", "Summarise it"])
+@pytest.mark.parametrize(
+    ("path", "state", "reason"),
+    [
+        ("/gone", TaskState.REJECTED, "its link answered with status 404."),
+        ("/inside", TaskState.REJECTED, "its link leads to an address that this agent may not connect to."),
+        # Another try may find it, so that the task has failed and is not refused.
+        ("/busy", TaskState.FAILED, "its link answered with status 503."),
+        ("/slow", TaskState.FAILED, "its link gave no whole file within 0.5 s."),
+    ],
+)
+async def test_a_link_that_gives_no_file_ends_the_task_with_the_reason(
+    served: Served, service: str, skill: str, path: str, state: TaskState, reason: str
+) -> None:
+    ended, said, artifacts = await served.ask(skill, Part(url=service + path, filename="x.csv"))
+    assert (ended, artifacts) == (state, [])
+    assert reason in said
+
+
+async def test_a_link_that_gives_no_file_does_not_keep_the_others(served: Served, service: str) -> None:
+    gone = Part(url=f"{service}/gone", filename="x.csv")
+    state, _, artifacts = await served.ask("Analyse the data", gone, csv_part())
+    assert state == TaskState.COMPLETED
+    assert "x.csv was not analysed: its link answered with status 404." in (artifacts[0].parts[0].text or "")
+
+
+async def test_links_to_this_machine_are_refused_where_the_settings_say_so(
+    strict: Served, service: str
+) -> None:
+    state, said, _ = await strict.ask("Analyse the data", Part(url=f"{service}/visits", filename="x.csv"))
+    assert state == TaskState.REJECTED
+    assert "may not connect to" in said
 
 
 async def test_summarise_keeps_citations_that_are_used(served: Served) -> None:
@@ -384,6 +434,7 @@ async def test_failing_fetches_say_why(served: Served, service: str, path: str, 
         ("http://user:pw@example.org/", "credentials"),
         ("http://10.0.0.7/items", "may not connect to"),
         ("http://169.254.169.254/latest", "may not connect to"),
+        ("http://xn--/items", "it is not a valid URL"),
         ("ftp://example.org/file", "no URL to fetch"),
     ],
 )

@@ -20,6 +20,7 @@ from a2a.settings import AgentSettings
 from a2a.types import Artifact, Role, StreamResponse
 from agent_servers.research.agent import build_agent
 from agent_servers.research.settings import ResearchSettings
+from tests.support.raw_server import answering, response, says
 
 GUIDE = """# Guide
 
@@ -158,6 +159,27 @@ async def test_a_file_that_changes_while_the_agent_runs_is_read_again(guide: Pat
     assert "when it starts" not in after
 
 
+async def test_a_linked_file_is_fetched_and_cited(served: Served) -> None:
+    report = response(b"The turbine was inspected in March.", content_type="text/plain")
+    async with answering(says(report)) as url:
+        events = await served.events(
+            Part.from_text("When was the turbine inspected?"), Part(url=url, filename="report.md")
+        )
+    _, data = page_and_data(events)
+
+    assert data["citations"][0]["source"] == "report.md"
+    assert data["citations"][0]["passage"] == "The turbine was inspected in March."
+
+
+async def test_a_link_into_a_private_network_is_named_with_the_reason(guide: Path, served: Served) -> None:
+    link = Part(url="http://10.0.0.7/report.md", filename="report.md")
+    _, data = page_and_data(await served.events(Part.from_text("How do agents register?"), link))
+
+    assert data["skipped"] == [
+        "report.md was skipped: its link leads to an address that this agent may not connect to"
+    ]
+
+
 async def test_unusable_attachments_are_named_with_the_reason(guide: Path, served: Served) -> None:
     events = await served.events(
         Part.from_text("How do agents register?"),
@@ -170,7 +192,7 @@ async def test_unusable_attachments_are_named_with_the_reason(guide: Path, serve
     assert data["skipped"] == [
         "empty.pdf was skipped: it is empty",
         "weather.csv was skipped: it holds data, not prose",
-        "link.txt was skipped: links are not followed; attach the file itself",
+        "link.txt was skipped: its link cannot be reached",
     ]
     assert all(line in page for line in data["skipped"])
 

@@ -43,6 +43,11 @@ def until(condition: Callable[[], object], *, within_s: float, what: str) -> Non
     raise AssertionError(f"{what}: not within {within_s:g} s")
 
 
+def plain_client(url: str, *, timeout_s: float = 60) -> httpx.Client:
+    """There is no TLS here, and a client that loads no certificates is made in no time."""
+    return httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, verify=False)  # noqa: S501
+
+
 def step(number: int, skill_id: str, *depends_on: int, **more: Any) -> dict[str, Any]:
     """Of a plan that comes with a task."""
     instruction = f"{skill_id} {number}"
@@ -57,7 +62,7 @@ def step(number: int, skill_id: str, *depends_on: int, **more: Any) -> dict[str,
 
 class Network:
     """Processes by name. `settings` go into every process's environment. What is asked of the network without
-    a name is asked of the coordinator called "coordinator"."""
+    a name is asked of the coordinator called "coordinator"; `clients` are for the API of each by its name."""
 
     def __init__(self, folder: Path, database_url: str, nursery: Nursery, **settings: str) -> None:
         self._folder = folder
@@ -65,8 +70,6 @@ class Network:
         self._servers: dict[str, Server] = {}
         self._ports: dict[str, int] = {}
         self._stack = ExitStack()
-        # The network speaks plain HTTP: without certificates a client is made in no time.
-        self._probe = self._stack.enter_context(httpx.Client(trust_env=False, verify=False, timeout=2))  # noqa: S501
         self._executions = folder / "executions.log"
         self._settings = {
             "DATABASE_URL": database_url,
@@ -75,16 +78,15 @@ class Network:
             **settings,
         }
         self.url = self.url_of("coordinator")
-        self.http = self.client("coordinator")
+        self.clients: dict[str, httpx.Client] = {}
+        self._anybody = self._stack.enter_context(plain_client("", timeout_s=2))
+        self.http = self._client("coordinator")
+
+    def port_of(self, name: str) -> int:
+        return self._ports.setdefault(name, free_port())
 
     def url_of(self, name: str) -> str:
-        return f"http://127.0.0.1:{self._ports.setdefault(name, free_port())}"
-
-    def client(self, name: str) -> httpx.Client:
-        """For the API of the coordinator of this name; closed with the network."""
-        return self._stack.enter_context(
-            httpx.Client(base_url=self.url_of(name), timeout=60, trust_env=False, verify=False)  # noqa: S501 no TLS
-        )
+        return f"http://127.0.0.1:{self.port_of(name)}"
 
     def server(self, name: str) -> Server:
         return self._servers[name]
@@ -94,6 +96,7 @@ class Network:
     ) -> None:
         """Returns once it is ready, or dead again."""
         url = self.url_of(name)
+        self._client(name)
         server = self._start(name, app, COORDINATOR_URL=url, **settings)
         until(
             lambda: self._answers(f"{url}/ready") or not server.is_alive,
@@ -155,9 +158,9 @@ class Network:
         )
         return self.task(task_id)
 
-    def events(self, task_id: str) -> list[str]:
+    def events(self, task_id: str, *, of: str = "coordinator") -> list[str]:
         """The kinds of the task's events, which has to have ended; asserts that their numbers have no gap."""
-        text = self.http.get(f"/api/tasks/{task_id}/events").text
+        text = self.clients[of].get(f"/api/tasks/{task_id}/events").text
         numbers = [int(line[4:]) for line in text.splitlines() if line.startswith("id: ")]
         assert numbers == list(range(1, len(numbers) + 1))
         return [line[7:] for line in text.splitlines() if line.startswith("event: ")]
@@ -176,15 +179,19 @@ class Network:
 
     def _start(self, name: str, app: str, **settings: str) -> Server:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self._settings, **settings}
-        self.url_of(name)
         server = self._servers[name] = self._nursery.start(
-            app, port=self._ports[name], environment=environment, log=self._folder / f"{name}.log"
+            app, port=self.port_of(name), environment=environment, log=self._folder / f"{name}.log"
         )
         return server
 
+    def _client(self, name: str) -> httpx.Client:
+        if name not in self.clients:
+            self.clients[name] = self._stack.enter_context(plain_client(self.url_of(name)))
+        return self.clients[name]
+
     def _answers(self, url: str) -> bool:
         try:
-            return self._probe.get(url).status_code == 200
+            return self._anybody.get(url).status_code == 200
         except httpx.TransportError:
             return False
 

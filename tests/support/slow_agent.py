@@ -1,7 +1,7 @@
 """An agent for tests that keeps an account of its executions and takes as long as it is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from pydantic_settings import BaseSettings
@@ -29,7 +29,7 @@ def log(kind: str, request: Request) -> None:
     executions.append(settings.slow_agent_log, said)
 
 
-async def work(request: Request) -> AsyncIterator[Progress | str]:
+async def work(request: Request) -> AsyncGenerator[Progress | str]:
     log("began", request)
     yield Progress("pondering")
     try:
@@ -42,13 +42,13 @@ async def work(request: Request) -> AsyncIterator[Progress | str]:
 
 
 @agent.skill(id="ponder", description="Ponder over a sentence", tags=["ponder"], examples=["ponder the moon"])
-async def ponder(request: Request) -> AsyncIterator[Progress | str]:
+async def ponder(request: Request) -> AsyncGenerator[Progress | str]:
     async for output in work(request):
         yield output
 
 
 @agent.skill(id="sow", description="Sow a field, which nobody should do twice", tags=["sow", "no-failover"])
-async def sow(request: Request) -> AsyncIterator[Progress | str]:
+async def sow(request: Request) -> AsyncGenerator[Progress | str]:
     async for output in work(request):
         yield output
 
@@ -86,6 +86,12 @@ async def stumble(request: Request) -> str:
 async def break_down(request: Request) -> str:
     log("began", request)
     raise SkillFailed("It broke on purpose.", retryable=False)
+
+
+@agent.skill(id="mend", description="Mend on purpose what others break", tags=["mend"])
+async def mend(request: Request) -> str:
+    log("began", request)
+    return "mended"
 
 
 app = agent.app()

@@ -50,6 +50,10 @@ def test_a_step_that_runs_is_reattached_even_where_no_more_may_start() -> None:
     assert decided(orphans, max_parallel=1) == [Reattach(1), Reattach(2)]
 
 
+def test_a_step_that_is_reattached_takes_the_place_of_one_that_could_start() -> None:
+    assert decided(task(step(1, StepStatus.RUNNING), step(2)), max_parallel=1) == [Reattach(1)]
+
+
 # A failure and what it means for the rest.
 
 
@@ -270,6 +274,16 @@ def test_no_wait_goes_beyond_the_deadline() -> None:
     later = step(1)
     later.retry_at = DEADLINE + timedelta(seconds=5)
     assert decided(task(later)) == [Wait(DEADLINE)]
+
+
+def test_a_graph_in_which_nothing_can_happen_any_more_is_a_failure() -> None:
+    """No plan that is taken comes to this: steps that wait for each other."""
+    stop, finish = decided(task(failed(1), step(2, needs=(3,)), step(3, needs=(2,)), completed(4)))[1:]
+    assert isinstance(stop, Stop)
+    assert isinstance(finish, Finish)
+    assert finish.status is TaskStatus.FAILED
+    assert finish.problem is not None
+    assert finish.problem.code == "STUCK"
 
 
 POLICY = RetryPolicy(max_attempts=3, backoff_s=1.0)

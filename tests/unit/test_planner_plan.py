@@ -82,6 +82,28 @@ def test_json_round_trip_keeps_every_field() -> None:
     assert Plan.from_json(plan.to_json()) == plan
 
 
+RESCUE = replace(FIRST, number=3, requirement=Requirement.fallback, fallback_for=1)
+
+
+def test_steps_that_would_wait_for_each_other_by_way_of_a_fallback_are_refused() -> None:
+    """Step 2 needs step 1 and so waits for its fallback, which needs step 2."""
+    second = replace(SECOND, attachments=())
+    [problem] = _problems(FIRST, second, replace(RESCUE, depends_on=(2,)))
+    assert "Steps 2, 3 wait for each other" in problem
+
+
+def test_a_fallback_of_a_fallback_cannot_need_what_it_stands_in_for() -> None:
+    last = replace(RESCUE, number=4, fallback_for=3, depends_on=(1,))
+    [problem] = _problems(FIRST, RESCUE, last)
+    assert "Steps 4 wait for each other" in problem
+
+
+def test_a_fallback_may_need_what_the_others_do_not_wait_for() -> None:
+    other = replace(FIRST, number=2)
+    steps = (FIRST, other, replace(RESCUE, depends_on=(2,)), replace(FIRST, number=4, depends_on=(1,)))
+    validate_plan(Plan("request", Strategy.auto, steps), KNOWN, [])
+
+
 def test_a_callers_plan_may_leave_out_what_has_a_default() -> None:
     steps = [{"number": 1, "instruction": "research leases", "skill_id": "research"}]
     plan = Plan.from_json({"planner": "request", "strategy": "auto", "steps": steps})
