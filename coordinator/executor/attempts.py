@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeAlias
 
 from a2a.deduplication import memory_id_of
@@ -81,26 +82,26 @@ class Attempts:
         return self._running[number].route
 
     def send(self, step: StepState, route: Route, message: Message) -> None:
-        self._start(step, route, self._send(step, route, message))
+        self._start(step, route, partial(self._send, step, route, message))
 
     def follow(self, step: StepState, route: Route) -> None:
         assert step.remote_task_id is not None
-        self._start(step, route, self._follow(step, route, step.remote_task_id))
+        self._start(step, route, partial(self._follow, step, route, step.remote_task_id))
 
     def look(self, step: StepState, route: Route) -> None:
         """Whether a remote task that asked has gone on by itself; then it is followed."""
-        self._start(step, route, self._look(step, route))
+        self._start(step, route, partial(self._look, step, route))
 
     def answer(self, step: StepState, route: Route, message: Message, *, is_first: bool) -> None:
         """Give the agent what a person answered. Another time only if it still asks: the answer may have
         arrived before."""
-        work = self._send(step, route, message) if is_first else self._answer_again(step, route, message)
-        self._start(step, route, work)
+        work = self._send if is_first else self._answer_again
+        self._start(step, route, partial(work, step, route, message))
 
     def recover(self, step: StepState, route: Route, message: Message, *, only_if_safe: bool) -> None:
         """Find what became of a message that may have arrived; send it again under its id where nothing did.
         With `only_if_safe` only where it is proven that this does nothing twice."""
-        self._start(step, route, self._recover(step, route, message, only_if_safe=only_if_safe))
+        self._start(step, route, partial(self._recover, step, route, message, only_if_safe=only_if_safe))
 
     def end(self, number: int) -> None:
         """The run has taken the attempt's report of its end."""
@@ -137,17 +138,20 @@ class Attempts:
         for running in stopped:
             self._tools.slots.give_back(running.route.agent_id)
 
-    def _start(self, step: StepState, route: Route, work: Coroutine[None, None, Outcome]) -> None:
+    def _start(
+        self, step: StepState, route: Route, work: Callable[[], Coroutine[None, None, Outcome]]
+    ) -> None:
+        """`work` is not begun here: an attempt may be stopped before its task has run at all."""
         number = step.number
         task = asyncio.create_task(self._run(number, step, route, work), name=f"step {number}")
         self._running[number] = _Running(route, task)
 
     async def _run(
-        self, number: int, step: StepState, route: Route, work: Coroutine[None, None, Outcome]
+        self, number: int, step: StepState, route: Route, work: Callable[[], Coroutine[None, None, Outcome]]
     ) -> None:
         try:
             started = asyncio.get_running_loop().time()
-            outcome = await work
+            outcome = await work()
         except Exception as exc:  # noqa: BLE001 the edge of an attempt: the run raises it
             self._tell(Crashed(number, exc))
             return

@@ -26,10 +26,10 @@ Rows = list[dict[str, Json]]
 
 _TASKS, _STEPS = cast("Table", Task.__table__), cast("Table", TaskStep.__table__)
 _EVENTS, _ARTIFACTS = cast("Table", TaskEvent.__table__), cast("Table", Artifact.__table__)
+# Without `is_approved`, which is for people to write: a run may not have heard of it yet.
 _STEP_COLUMNS = (
     "status",
     "waiting_for",
-    "is_approved",
     "attempt",
     "agent_id",
     "message_id",
@@ -159,13 +159,12 @@ Written: TypeAlias = int | LeaseLost | NewsCame
 
 
 def step_row(task_id: str, step: StepState) -> dict[str, Json]:
-    """The columns that change in the life of a step."""
+    """The columns that a run changes in the life of a step."""
     return {
         "key_task_id": task_id,
         "key_number": step.number,
         "status": step.status,
         "waiting_for": step.waiting_for,
-        "is_approved": step.is_approved,
         "attempt": step.attempt,
         "agent_id": step.agent_id,
         "message_id": step.message_id,

@@ -246,14 +246,21 @@ class Starter:
         pinned = planned.agent_id
         if step.agent_id is not None and any(_stays(step, route) for route in routes):
             pinned = step.agent_id
+        # A place that it was given is its own: without this it would look taken, and be given up for another.
+        ticket = self._tickets.get(step.number)
+        own = ticket.agent_id if ticket is not None and ticket.is_given else None
         return choose(
             routes,
             skill_id=planned.skill_id,
             pinned=pinned,
             preferred=[c.agent_id for c in planned.candidates if c.skill_id == planned.skill_id],
             failed=step.failed_agents,
-            load=lambda route: max(route.running, self._slots.running(route.agent_id)),
-            has_room=lambda route: self._slots.has_room(route.agent_id, route.capacity),
+            load=lambda route: max(
+                route.running, self._slots.running(route.agent_id) - int(route.agent_id == own)
+            ),
+            has_room=lambda route: (
+                route.agent_id == own or self._slots.has_room(route.agent_id, route.capacity)
+            ),
         )
 
     def _take_place(self, step: StepState, route: Route) -> bool:

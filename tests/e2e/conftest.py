@@ -20,15 +20,13 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture
 def network(tmp_path: Path, database_url: str, nursery: Nursery) -> Iterator[Network]:
     """A coordinator on each kind of database."""
-    network = Network(tmp_path, database_url, nursery)
-    network.start_coordinator()
-    yield network
-    network.close()
+    with Network(tmp_path, database_url, nursery) as network:
+        network.start_coordinator()
+        yield network
 
 
 @pytest.fixture
 def bare_network(tmp_path: Path, sqlite_template: Path, nursery: Nursery) -> Iterator[Network]:
     """No process yet, on SQLite: for what does not depend on the database."""
-    network = Network(tmp_path, copy_sqlite(sqlite_template, tmp_path), nursery)
-    yield network
-    network.close()
+    with Network(tmp_path, copy_sqlite(sqlite_template, tmp_path), nursery) as network:
+        yield network

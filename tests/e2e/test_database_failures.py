@@ -24,7 +24,7 @@ ANSWERED_WITHIN_S = 20.0
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     try:
-        with small_disk(tmp_path / "disk", megabytes=12) as disk:
+        with small_disk(tmp_path / "disk", megabytes=64) as disk:
             yield disk
     except NoDisk as exc:
         pytest.skip(f"no disk of our own can be made: {exc}")
@@ -65,12 +65,27 @@ def assert_all_done_once(network: Network, ids: list[str]) -> None:
     assert len(network.executions()) == 2 * len(ids)
 
 
-def test_on_a_full_disk_tasks_are_refused_and_those_accepted_go_on_once_there_is_room(
+@pytest.fixture
+def network_on_disk(
     disk: SmallDisk, sqlite_template: Path, tmp_path: Path, nursery: Nursery
+) -> Iterator[Network]:
+    with Network(tmp_path, copy_sqlite(sqlite_template, disk.folder), nursery) as network:
+        network.start_coordinator()
+        yield network
+
+
+@pytest.fixture
+def network_on_postgres(postgres: PrivatePostgres, tmp_path: Path, nursery: Nursery) -> Iterator[Network]:
+    with postgres_database(postgres.url) as url, Network(tmp_path, url, nursery) as network:
+        network.start_coordinator()
+        yield network
+
+
+def test_on_a_full_disk_tasks_are_refused_and_those_accepted_go_on_once_there_is_room(
+    disk: SmallDisk, network_on_disk: Network
 ) -> None:
-    network = Network(tmp_path, copy_sqlite(sqlite_template, disk.folder), nursery)
-    network.start_coordinator()
-    network.start_agent("slow", SLOW_AGENT, SLOW_AGENT_SECONDS="1", SLOW_AGENT_RESULT_BYTES="1000000")
+    network = network_on_disk
+    network.start_agent("slow", SLOW_AGENT, SLOW_AGENT_SECONDS="1", SLOW_AGENT_RESULT_BYTES="200000")
     ids = [network.create(description=f"ponder {number}", plan=PONDER_AND_NOTE) for number in range(8)]
     until(lambda: len(network.executions()) == len(ids), within_s=10, what="all are at work")
 
@@ -91,27 +106,23 @@ def test_on_a_full_disk_tasks_are_refused_and_those_accepted_go_on_once_there_is
     accepted = [answer.json()["task_id"] for answer in answers[:-1]]
     assert_all_done_once(network, [*ids, *accepted])
     assert network.ended(network.create(description="ponder"))["status"] == "completed"
-    network.close()
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_postgresql_server_that_is_restarted_under_load_costs_no_task(
-    postgres: PrivatePostgres, tmp_path: Path, nursery: Nursery, mode: Literal["fast", "immediate"]
+    postgres: PrivatePostgres, network_on_postgres: Network, mode: Literal["fast", "immediate"]
 ) -> None:
-    with postgres_database(postgres.url) as url:
-        network = Network(tmp_path, url, nursery)
-        network.start_coordinator()
-        network.start_agent("slow", SLOW_AGENT, SLOW_AGENT_SECONDS="3", AGENT_MAX_RUNNING="256")
-        ids = [network.create(description=f"ponder {n}", plan=PONDER_AND_NOTE) for n in range(TASKS)]
-        until(lambda: len(network.executions()) == TASKS, within_s=20, what="all are at work")
+    network = network_on_postgres
+    network.start_agent("slow", SLOW_AGENT, SLOW_AGENT_SECONDS="3", AGENT_MAX_RUNNING="256")
+    ids = [network.create(description=f"ponder {n}", plan=PONDER_AND_NOTE) for n in range(TASKS)]
+    until(lambda: len(network.executions()) == TASKS, within_s=20, what="all are at work")
 
-        restart = threading.Thread(target=postgres.restart, args=(mode,))
-        restart.start()
-        ids += insist(network, until_ends=restart)
-        restart.join()
+    restart = threading.Thread(target=postgres.restart, args=(mode,))
+    restart.start()
+    ids += insist(network, until_ends=restart)
+    restart.join()
 
-        assert_all_done_once(network, ids)
-        network.close()
+    assert_all_done_once(network, ids)
 
 
 def insist(network: Network, *, until_ends: threading.Thread) -> list[str]:

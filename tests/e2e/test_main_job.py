@@ -16,12 +16,11 @@ MAIN_JOB = (
 
 @pytest.fixture
 def network(tmp_path: Path, database_url: str, nursery: Nursery) -> Iterator[Network]:
-    network = Network(tmp_path, database_url, nursery, RESEARCH_LIBRARY=str(ROOT / "docs"))
-    network.start_coordinator()
-    network.start_agent("research", "agent_servers.research:app")
-    network.start_agent("api", "agent_servers.api:app")
-    yield network
-    network.close()
+    with Network(tmp_path, database_url, nursery, RESEARCH_LIBRARY=str(ROOT / "docs")) as network:
+        network.start_coordinator()
+        network.start_agent("research", "agent_servers.research:app")
+        network.start_agent("api", "agent_servers.api:app")
+        yield network
 
 
 def test_the_main_job_gives_a_cited_summary_an_analysis_and_a_chart(network: Network) -> None:

@@ -18,18 +18,20 @@ TASKS = 30
 
 
 @pytest.fixture
-def network(
-    tmp_path: Path, postgres_server: str, postgres_template: str, nursery: Nursery
-) -> Iterator[Network]:
-    """The coordinators "coordinator" and "other", and an agent that has registered with the latter."""
+def database_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
     with postgres_database(postgres_server, template=postgres_template) as url:
-        network = Network(tmp_path, url, nursery, TASKS_LEASE_S=str(LEASE_S))
+        yield url
+
+
+@pytest.fixture
+def network(tmp_path: Path, database_url: str, nursery: Nursery) -> Iterator[Network]:
+    """The coordinators "coordinator" and "other", and an agent that has registered with the latter."""
+    with Network(tmp_path, database_url, nursery, TASKS_LEASE_S=str(LEASE_S)) as network:
         network.start_coordinator()
         network.start_coordinator("other")
         other = network.url_of("other")
         network.start_agent("slow", SLOW_AGENT, COORDINATOR_URL=other, SLOW_AGENT_SECONDS="8")
         yield network
-        network.close()
 
 
 def running(network: Network, name: str) -> int:

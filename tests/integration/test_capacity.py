@@ -1,5 +1,6 @@
 """How much an agent, and all of them together, are asked to do at once."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -148,6 +149,18 @@ def test_all_steps_together_are_bounded(narrow: Coordinator) -> None:
     assert workshop.busiest == 2
 
 
+def test_waiting_for_a_place_on_one_of_two_agents_costs_no_time(narrow: Coordinator) -> None:
+    workshop = workshop_for(narrow, 9, ".either", "Left")
+    declare(narrow, narrow.add_agent(workshop.agent), 9)
+    tasks = [begin(narrow, *steps_of("hold.either", 2)) for _ in range(6)]
+    waits_for(narrow, tasks[-1], 2)
+    used_s = time.process_time()
+    for task in tasks:
+        workshop.release(task)
+    assert [ended(narrow, task["id"])["status"] for task in tasks] == ["completed"] * 6
+    assert time.process_time() - used_s < 1, "a step that is given a place takes it, rather than another"
+
+
 def test_a_place_of_all_does_not_go_to_an_agent_that_has_none(narrow: Coordinator) -> None:
     small, large = workshop_for(narrow, 1, ".small"), workshop_for(narrow, 9, ".large")
     running = [begin(narrow, step(1, "hold.small")), begin(narrow, step(1, "hold.large"))]
@@ -177,20 +190,22 @@ class Busy:
         return self._refusal if is_first else DONE
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_agent_is_not_asked_again_before_it_said(coordinator: Coordinator, status: int) -> None:
+def test_a_busy_agent_is_not_asked_again_before_it_said(coordinator: Coordinator) -> None:
     agents: list[WireAgent] = []
 
     def make(url: str) -> WireAgent:
+        status = (429, 503)[len(agents)]
         agents.append(WireAgent(url, f"busy.{status}", Busy(status, after_s=1)))
-        return agents[0]
+        return agents[-1]
 
-    agent_id = coordinator.add_app(lambda url: make(url).app())
-    task = run(coordinator, step(1, f"busy.{status}"))
-    assert (task["status"], task["steps"][0]["attempt"]) == ("completed", 2)
-    first, second = agents[0].calls
-    assert second.at - first.at >= 1
-    [told, *_] = events(coordinator, task["id"], "step.retrying")
-    assert (told["code"], told["message"]) == ("AGENT_BUSY", "The agent is busy.")
-    health = coordinator.http.get(f"/api/agents/{agent_id}").json()["health"]
-    assert health["state"] == "up", "to be busy is not to be ill"
+    ids = [coordinator.add_app(lambda url: make(url).app()) for _ in range(2)]
+    task = run(coordinator, step(1, "busy.429"), step(2, "busy.503"))
+    assert task["status"] == "completed"
+    for agent in agents:
+        first, second = agent.calls
+        assert second.at - first.at >= 1
+    told = [event for event in events(coordinator, task["id"], "step.retrying")]
+    assert {(event["code"], event["message"]) for event in told} == {("AGENT_BUSY", "The agent is busy.")}
+    for agent_id in ids:
+        health = coordinator.http.get(f"/api/agents/{agent_id}").json()["health"]
+        assert health["state"] == "up", "to be busy is not to be ill"

@@ -92,7 +92,7 @@ def test_what_was_expected_to_be_quick_and_is_not_is_canceled_at_its_timeout(
     coordinator: Coordinator, workshop: Workshop
 ) -> None:
     made_quick(coordinator, workshop)
-    task = run(coordinator, step(1, "hold", timeout_s=0.3, retry={"max_attempts": 1}))
+    task = run(coordinator, step(1, "hold", timeout_s=0.5, retry={"max_attempts": 1}))
     assert codes(task) == ["STEP_TIMEOUT"]
     assert (workshop.peak(task), task["steps"][0]["remote_task_id"]) == (1, None)
     workshop.holds(task, 0)
@@ -131,7 +131,7 @@ def test_an_agent_that_notifies_is_looked_at_as_soon_as_it_does(coordinator: Coo
     worker = Worker()
     agent = wire_agent(coordinator, "pushing", worker, pushes=True)
     task = begin(coordinator, step(1, "pushing"))
-    eventually_now(lambda: len(agent.asked("GetTask")) == 4, within_s=10)
+    eventually_now(lambda: len(agent.asked("GetTask")) == 5, within_s=10)
     receiver = configuration(agent.calls[0])["taskPushNotificationConfig"]
     assert receiver["url"] == f"{coordinator.url}/api/notifications"
 
@@ -140,8 +140,8 @@ def test_an_agent_that_notifies_is_looked_at_as_soon_as_it_does(coordinator: Coo
     assert httpx.post(receiver["url"], json={}, headers=headers, trust_env=False).status_code == 204
     assert ended(coordinator, task["id"])["result"]["text"] == "done"
     looks = agent.asked("GetTask")
-    assert len(looks) == 5
-    assert looks[4].at - looks[3].at < FIRST_POLL_S * GROWTH**4, "before it would have polled"
+    assert len(looks) == 6
+    assert looks[5].at - looks[4].at < FIRST_POLL_S * GROWTH**4, "before it would have polled"
 
 
 def test_what_a_notification_says_is_not_believed(coordinator: Coordinator) -> None:

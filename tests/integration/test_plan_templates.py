@@ -1,17 +1,15 @@
 """What steps take from earlier steps, from the request over REST to the message that an agent gets."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from coordinator.settings import StepSettings
 from tests.support.coordinator import Coordinator, echo_agent, settings_for
 from tests.support.reachable import reachable_coordinator
-from tests.support.task_api import codes, post, run, statuses, step
+from tests.support.task_api import Json, codes, post, run, statuses, step
 from tests.support.workshop import Workshop
 
-Json = dict[str, Any]
 INLINE_BYTES = 1_000
 
 

@@ -32,7 +32,7 @@ from coordinator.executor.errors import WrongState
 from coordinator.executor.history import Event, evolve
 from coordinator.executor.state import StepState, TaskState
 from coordinator.executor.store import task_state
-from coordinator.planner.plan import Plan, Strategy
+from coordinator.planner.plan import Strategy
 from models.states import StepStatus, TaskStatus
 from models.tables import Task, TaskEvent, TaskStep
 from tests.support.chaos import (
@@ -100,14 +100,43 @@ POINTS = st.sampled_from(
         "after_commit:step.completed",
     ]
 )
+
+
 BEHAVIOURS = st.builds(
     Behaviour,
-    end=st.sampled_from(["done"] * 6 + ["fail", "fail", "fail for good", "reject", "ask", "crash", "hang"]),
+    end=st.sampled_from(
+        ["done", "done", "ask", "fail", "done", "done", "ask", "hang", "fail for good", "reject", "crash"]
+    ),
     seconds=st.sampled_from([0.0, 0.1, 0.1, 3.0, 12.0]),
     data=DATA,
 )
+FAULTS = st.lists(st.none() | st.none() | st.sampled_from(NetworkFault), max_size=6)
 HOSTS = st.sampled_from(NAMES)
-STRATEGIES = st.sampled_from(list(Strategy))
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What one agent does next, and what becomes of its next requests."""
+
+    name: str
+    behaviours: Sequence[Behaviour]
+    faults: Sequence[NetworkFault | None]
+
+
+TROUBLES = st.builds(Trouble, name=HOSTS, behaviours=st.lists(BEHAVIOURS, max_size=4), faults=FAULTS)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> NewTask:
+    strategies = st.sampled_from(list(Strategy))
+    plan = draw(plans(skills=["work"], agents=["agent_alpha", "agent_beta"], strategies=strategies))
+    return NewTask(
+        "do it",
+        strategy=plan.strategy,
+        plan=plan,
+        deadline_s=draw(st.sampled_from(DEADLINES_S)),
+        approval=draw(st.sampled_from(["none"] * 7 + ["plan"])),
+    )
 
 
 @cache
@@ -170,8 +199,12 @@ class World:
 
 
 class ExecutorMachine(RuleBasedStateMachine):
-    @initialize(seed=st.integers(0, 2**16))
-    def open(self, seed: int) -> None:
+    @initialize(
+        seed=st.integers(0, 2**16),
+        tasks=st.lists(requests(), min_size=1, max_size=2),
+        troubles=st.lists(TROUBLES, max_size=3),
+    )
+    def open(self, seed: int, tasks: Sequence[NewTask], troubles: Sequence[Trouble]) -> None:
         self.logged: list[str] = []
         self._quiet()
         self.folder = tempfile.TemporaryDirectory()
@@ -184,6 +217,10 @@ class ExecutorMachine(RuleBasedStateMachine):
         self.ended: dict[str, Any] = {}
         self.requests = 0
         self.world = self.runner.run(self._opened(url))
+        for trouble in troubles:
+            self.trouble(trouble)
+        for request in tasks:
+            self.create(request, at=0)
 
     async def _opened(self, url: str) -> World:
         world = World(url)
@@ -235,24 +272,14 @@ class ExecutorMachine(RuleBasedStateMachine):
 
     # What people do.
 
-    @rule(
-        plan=plans(skills=["work"], agents=["agent_alpha", "agent_beta"], strategies=STRATEGIES),
-        deadline_s=st.sampled_from(DEADLINES_S),
-        approval=st.sampled_from(["none"] * 5 + ["plan"]),
-        at=st.integers(0, 1),
-    )
-    def create(self, plan: Plan, deadline_s: float, approval: str, at: int) -> None:
+    @rule(request=requests(), at=st.integers(0, 1))
+    def create(self, request: NewTask, at: int) -> None:
         self.requests += 1
         marker = f"task{self.requests}"
-        steps = tuple(_marked(step, marker) for step in plan.steps)
-        request = NewTask(
-            marker,
-            strategy=plan.strategy,
-            plan=replace(plan, steps=steps),
-            deadline_s=deadline_s,
-            approval=approval,
-        )
-        creation = self._ask(at, lambda intake: intake.create(request))
+        assert request.plan is not None
+        steps = tuple(_marked(step, marker) for step in request.plan.steps)
+        marked = replace(request, description=marker, plan=replace(request.plan, steps=steps))
+        creation = self._ask(at, lambda intake: intake.create(marked))
         if creation is not None:
             self.made.append(Made(creation.state.id, marker))
 
@@ -284,13 +311,10 @@ class ExecutorMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self._pass(seconds)
 
-    @rule(name=HOSTS, behaviours=st.lists(BEHAVIOURS, min_size=1, max_size=4))
-    def script(self, name: str, behaviours: Sequence[Behaviour]) -> None:
-        self.world.workers[name].behaviours.extend(behaviours)
-
-    @rule(name=HOSTS, faults=st.lists(st.none() | st.sampled_from(NetworkFault), min_size=1, max_size=5))
-    def disturb(self, name: str, faults: Sequence[NetworkFault | None]) -> None:
-        self.world.hosts[f"{name}.test"].faults.extend(faults)
+    @rule(trouble=TROUBLES)
+    def trouble(self, trouble: Trouble) -> None:
+        self.world.workers[trouble.name].behaviours.extend(trouble.behaviours)
+        self.world.hosts[f"{trouble.name}.test"].faults.extend(trouble.faults)
 
     @rule(name=HOSTS)
     def restart_agent(self, name: str) -> None:

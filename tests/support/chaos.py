@@ -198,6 +198,9 @@ class Behaviour:
     data: Any = None
 
 
+USUAL = Behaviour("done", data={"total": 2, "items": [0, 1]})
+
+
 @dataclass
 class Execution:
     """One turn of a skill. `end` is what it came to, None while it runs; "killed" with its agent."""
@@ -233,7 +236,7 @@ class Worker:
         asked = request.history[0] if request.history else request.message
         execution = Execution(self.name, self._starts, request.message.message_id, asked.spoken_text())
         self.executions.append(execution)
-        behaviour = self.behaviours.popleft() if self.behaviours else Behaviour("done")
+        behaviour = self.behaviours.popleft() if self.behaviours else USUAL
         try:
             await asyncio.sleep(behaviour.seconds)
             execution.end = behaviour.end

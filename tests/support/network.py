@@ -91,24 +91,34 @@ class Network:
     def server(self, name: str) -> Server:
         return self._servers[name]
 
+    def begin_coordinator(
+        self, name: str = "coordinator", app: str = "coordinator.app:app", **settings: str
+    ) -> Server:
+        """Does not wait until it is ready."""
+        self._client(name)
+        return self._start(name, app, COORDINATOR_URL=self.url_of(name), **settings)
+
     def start_coordinator(
         self, name: str = "coordinator", app: str = "coordinator.app:app", **settings: str
     ) -> None:
         """Returns once it is ready, or dead again."""
-        url = self.url_of(name)
-        self._client(name)
-        server = self._start(name, app, COORDINATOR_URL=url, **settings)
+        server = self.begin_coordinator(name, app, **settings)
+        ready = f"{self.url_of(name)}/ready"
         until(
-            lambda: self._answers(f"{url}/ready") or not server.is_alive,
+            lambda: self._answers(ready) or not server.is_alive,
             within_s=START_S,
-            what=f"{name} ready",
+            what=f"{name} is ready",
         )
+
+    def begin_agent(self, name: str, app: str, **settings: str) -> str:
+        """Does not wait until it is registered; its URL."""
+        environment = {"AGENT_URL": self.url_of(name), "COORDINATOR_URL": self.url, **settings}
+        self._start(name, app, **environment)
+        return environment["AGENT_URL"]
 
     def start_agent(self, name: str, app: str, **settings: str) -> None:
         """Returns once the coordinator knows the agent and it is up."""
-        url = self.url_of(name)
-        self._start(name, app, **{"AGENT_URL": url, "COORDINATOR_URL": self.url, **settings})
-        self.until_up(settings.get("AGENT_URL", url))
+        self.until_up(self.begin_agent(name, app, **settings))
 
     def start_stranger(self, name: str, app: str, **settings: str) -> str:
         """An agent that does not register itself; its URL, once it answers."""
@@ -172,7 +182,11 @@ class Network:
     def log_of(self, name: str) -> str:
         return (self._folder / f"{name}.log").read_text()
 
-    def close(self) -> None:
+    def __enter__(self) -> "Network":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """The processes die."""
         self._stack.close()
         for server in self._servers.values():
             server.kill()

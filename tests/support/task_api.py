@@ -55,6 +55,11 @@ def act(coordinator: Coordinator, task_id: str, what: str, **body: Any) -> httpx
     return coordinator.http.post(f"/api/tasks/{task_id}/{what}", json=body or None)
 
 
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """Its status and its code."""
+    return response.status_code, response.json()["code"]
+
+
 def why(coordinator: Coordinator, task_id: str) -> str:
     return str(coordinator.http.get(f"/api/tasks/{task_id}/why").json()["sentence"])
 

@@ -55,7 +55,7 @@ Answer = Result | Stream | Failure | Refusal
 
 
 class WireAgent:
-    """`answer` is asked for each call; a whole number of calls before it is in `calls`."""
+    """`answer` says what each call gets; `calls` has them all, the newest last."""
 
     def __init__(
         self,
