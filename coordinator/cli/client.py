@@ -1,6 +1,7 @@
 """The coordinator's REST API as the command line calls it. Owns every HTTP error's translation."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -68,10 +69,30 @@ class Back:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
+    """What is None is left to the coordinator."""
+
     description: str
     session_id: str | None = None
     deadline_s: float | None = None
+    plan: dict[str, Any] | None = None
+    strategy: str | None = None
+    approval: str | None = None
+    priority: int | None = None
+    webhook_url: str | None = None
     files: Sequence[Upload] = ()
+
+    def fields(self) -> dict[str, Any]:
+        fields = {
+            "description": self.description,
+            "session_id": self.session_id,
+            "deadline_s": self.deadline_s,
+            "plan": self.plan,
+            "strategy": self.strategy,
+            "approval": self.approval,
+            "priority": self.priority,
+            "webhook": {"url": self.webhook_url} if self.webhook_url is not None else None,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 class Coordinator:
@@ -89,15 +110,13 @@ class Coordinator:
         await self._http.aclose()
 
     async def create_task(self, new: NewTask) -> Accepted:
-        fields: dict[str, Any] = {"description": new.description}
-        if new.session_id is not None:
-            fields["session_id"] = new.session_id
-        if new.deadline_s is not None:
-            fields["deadline_s"] = new.deadline_s
+        fields = new.fields()
         options: dict[str, Any] = {"json": fields}
         if new.files:
             files = [("files", (file.name, file.content, file.media_type)) for file in new.files]
-            options = {"data": {name: str(value) for name, value in fields.items()}, "files": files}
+            # A form's fields that are not plain text carry JSON.
+            form = {n: value if isinstance(value, str) else json.dumps(value) for n, value in fields.items()}
+            options = {"data": form, "files": files}
         # With its key the request may be sent again after a broken connection: it makes one task.
         options |= {"headers": {"Idempotency-Key": str(uuid4())}, "timeout": UPLOAD_TIMEOUT}
         for wait_s in POST_RETRY_WAITS_S:
@@ -133,6 +152,15 @@ class Coordinator:
         if step_number is not None:
             body["step_number"] = step_number
         await self._send("POST", f"{_task(task_id)}/input", json=body)
+
+    async def approve(self, task_id: str, *, step_number: int | None) -> None:
+        """The step, or the plan or every step that waits."""
+        body = {"json": {"step_number": step_number}} if step_number is not None else {}
+        await self._send("POST", f"{_task(task_id)}/approve", **body)
+
+    async def retry(self, task_id: str) -> Accepted:
+        """The new task."""
+        return await self._call(Accepted, "POST", f"{_task(task_id)}/retry")
 
     async def agents(self) -> Sequence[Agent]:
         return (await self._call(AgentList, "GET", "/api/agents")).agents
@@ -267,7 +295,7 @@ async def _check(response: httpx.Response, url: str) -> None:
 
 
 def _detail(problem: dict[str, Any]) -> str:
-    """The detail, with the fields at fault where the problem names them."""
+    """The detail, with the fields at fault that it does not name itself."""
     detail = one_line(str(problem.get("detail") or problem.get("title") or "The coordinator refused."))
     errors = problem.get("errors")
     if not isinstance(errors, list):
@@ -277,4 +305,4 @@ def _detail(problem: dict[str, Any]) -> str:
         for error in errors[:5]
         if isinstance(error, dict)
     ]
-    return " ".join([detail, *fields])
+    return " ".join([detail, *(field for field in fields if field not in detail)])

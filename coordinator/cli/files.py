@@ -1,20 +1,24 @@
-"""Files on their way out and in: what may be sent, and names under which results are saved.
+"""Files on their way out and in: what may be sent, a plan among it, and names under which results are saved.
 
 A file name that came over the network names a file in one folder, never a path.
 """
 
+import codecs
 import mimetypes
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
+
+from pydantic_core import from_json
 
 from coordinator.cli.errors import FileRefused
 
 MAX_NAME_BYTES: Final = 150
 MAX_SAME_NAME: Final = 1000
+MAX_PLAN_BYTES: Final = 4 * 2**20
 # Types that the standard table lacks or that differ between systems.
 MEDIA_TYPES: Final = {
     ".csv": "text/csv",
@@ -40,31 +44,48 @@ def read_uploads(paths: Sequence[Path], *, max_bytes: int) -> list[Upload]:
     uploads: list[Upload] = []
     left = max_bytes
     for path in paths:
-        content = _read(path, left=left, max_bytes=max_bytes)
+        content = _read(path, max_bytes=left)
         left -= len(content)
+        if left < 0:
+            raise FileRefused(
+                f"{path} is too large: a task takes {max_bytes / 2**20:.4g} MB of files in all "
+                "(setting TASKS_MAX_UPLOAD_BYTES)."
+            )
         name = free_name(safe_name(path.name), {upload.name for upload in uploads})
         uploads.append(Upload(name, media_type(path), content))
     return uploads
 
 
-def _read(path: Path, *, left: int, max_bytes: int) -> bytes:
+def read_plan(path: Path) -> dict[str, Any]:
+    """A plan as the API takes it, {"steps": [...]}; what is in its steps is for the coordinator to judge.
+
+    Raises FileRefused with one sentence.
+    """
+    content = _read(path, max_bytes=MAX_PLAN_BYTES)
+    if len(content) > MAX_PLAN_BYTES:
+        raise FileRefused(f"{path} is too large for a plan: over {MAX_PLAN_BYTES // 2**20} MB.")
+    try:
+        plan = from_json(content.removeprefix(codecs.BOM_UTF8), allow_inf_nan=False)
+    except ValueError as exc:
+        raise FileRefused(f"{path} is not valid JSON: {exc}.") from exc
+    if not isinstance(plan, dict) or not isinstance(plan.get("steps"), list):
+        raise FileRefused(f'{path} is no plan: a plan is an object with a list of steps, {{"steps": [...]}}.')
+    return plan
+
+
+def _read(path: Path, *, max_bytes: int) -> bytes:
+    """The content, or its first `max_bytes` + 1 bytes."""
     try:
         if path.is_dir():
-            raise FileRefused(f"{path} is a directory. Name the files in it, each with its own --file.")
+            raise FileRefused(f"{path} is a directory. Name a file in it.")
         if not path.exists():
             raise FileRefused(f"There is no file {path}.")
         if not path.is_file():
             raise FileRefused(f"{path} is not a regular file.")
         with path.open("rb") as file:
-            content = file.read(left + 1)
+            return file.read(max_bytes + 1)
     except OSError as exc:
         raise FileRefused(f"{path} cannot be read: {exc.strerror or type(exc).__name__}.") from exc
-    if len(content) > left:
-        raise FileRefused(
-            f"{path} is too large: a task takes {max_bytes / 2**20:.4g} MB of files in all "
-            "(setting TASKS_MAX_UPLOAD_BYTES)."
-        )
-    return content
 
 
 def media_type(path: Path) -> str:

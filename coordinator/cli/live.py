@@ -1,7 +1,7 @@
 """The progress of a task on the screen: a table that moves on a terminal, one line per event elsewhere."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, Protocol, Self
@@ -11,11 +11,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.cli.plain import duration, one_line, plain
+from coordinator.cli.lines import event_line
+from coordinator.cli.plain import duration, one_line, plain, to_approve
 from coordinator.cli.shapes import Event
-from coordinator.cli.view import STEP_ENDED, StepView, TaskView, event_line
+from coordinator.cli.view import StepView, TaskView
 
 REFRESH_S: Final = 0.2
+# More items of a list do not fit on a screen beside the rest.
+MAX_ITEMS: Final = 8
 STYLES: Final = {
     "completed": "green",
     "failed": "red",
@@ -24,9 +27,12 @@ STYLES: Final = {
     "running": "cyan",
     "executing": "cyan",
     "asks you": "bold yellow",
+    "input required": "bold yellow",
     "retrying": "yellow",
     "waiting": "yellow",
-    "awaiting approval": "yellow",
+    "needs approval": "bold yellow",
+    "awaiting approval": "bold yellow",
+    "canceling": "yellow",
 }
 
 
@@ -44,8 +50,8 @@ class Display(Protocol):
         ...
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
-        """The screen belongs to somebody else in here."""
+    def paused(self, *, keep: bool = False) -> Iterator[None]:
+        """The screen belongs to somebody else in here; with `keep` beside what was shown."""
         ...
 
 
@@ -78,7 +84,7 @@ class LineDisplay:
         self._print(f"{self._view.elapsed_s(datetime.now(UTC)):7.1f} s  {text}")
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self, *, keep: bool = False) -> Iterator[None]:  # noqa: ARG002 what was printed stays
         yield
 
     def _print(self, line: str) -> None:
@@ -110,11 +116,11 @@ class LiveDisplay:
         self._refresh()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(text, style="yellow"))
+        self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
-        self._live.transient = True
+    def paused(self, *, keep: bool = False) -> Iterator[None]:
+        self._live.transient = not keep
         self._live.stop()
         try:
             yield
@@ -153,9 +159,14 @@ def _header(view: TaskView, now: datetime) -> Text:
         Text(f"  {duration(view.elapsed_s(now))}", style="dim"),
     ]
     if view.planner:
-        parts.append(Text(f"  planned by {one_line(view.planner)}", style="dim"))
+        revised = f", version {view.version}" if view.version > 1 else ""
+        parts.append(Text(f"  planned by {one_line(view.planner)}{revised}", style="dim"))
     if view.note and view.ended_at is None:
         parts.append(Text(f"\n  {view.note}", style="yellow"))
+    for gate in view.gates() if view.is_busy else ():
+        # At rest the person is asked.
+        hint = f"Approve step {gate.label} with: {to_approve(view.task_id, gate.number)}"
+        parts.append(Text(f"\n  {hint}", style="yellow"))
     return Text.assemble(*parts)
 
 
@@ -166,28 +177,60 @@ def _steps(view: TaskView, now: datetime) -> Table:
     table.add_column("Agent", overflow="ellipsis", no_wrap=True, max_width=24)
     table.add_column("State", no_wrap=True, min_width=9)
     table.add_column("Time", justify="right", no_wrap=True, min_width=8)
-    for number in sorted(view.steps):
-        step = view.steps[number]
-        seconds = step.elapsed_s(view.coordinator_time(now))
-        table.add_row(
-            str(number),
-            _what(step),
-            Text(one_line(step.agent), style="" if step.started_at else "dim"),
-            Text(_state(view, step), style=STYLES.get(step.state, "dim")),
-            Text(duration(seconds) if seconds is not None else "", style="dim"),
-        )
+    for step in view.planned():
+        _add_row(table, view, step, now)
+        items = view.items(step.number)
+        shown = _most_telling(items)
+        for item in shown:
+            _add_row(table, view, item, now)
+        if len(items) > len(shown):
+            table.add_row("", Text(f"and {len(items) - len(shown)} more", style="dim"))
     return table
 
 
+def _add_row(table: Table, view: TaskView, step: StepView, now: datetime) -> None:
+    seconds = step.elapsed_s(view.coordinator_time(now))
+    style = "dim" if step.is_quiet else STYLES.get(step.state, "dim")
+    table.add_row(
+        step.label,
+        _what(step),
+        Text(one_line(step.agent), style="" if step.started_at else "dim"),
+        Text(_state(view, step), style=style),
+        Text(duration(seconds) if seconds is not None else "", style="dim"),
+    )
+
+
+def _most_telling(items: Sequence[StepView]) -> list[StepView]:
+    """As many as fit, in their order: what failed or asks before what runs, then the newest that ended."""
+
+    def rank(item: StepView) -> tuple[int, int]:
+        match item.state:
+            case "failed" | "asks you":
+                return 0, item.place
+            case "completed":
+                return 2, -item.place
+            case "pending":
+                return 3, item.place
+            case _:
+                return 1, item.place
+
+    return sorted(sorted(items, key=rank)[:MAX_ITEMS], key=lambda item: item.place)
+
+
 def _what(step: StepView) -> Text:
-    text = Text(one_line(step.instruction, max_chars=160) or f"step {step.number}")
-    if step.note and (step.state not in STEP_ENDED or step.state in ("failed", "skipped")):
+    text = Text(one_line(step.instruction, max_chars=160) or f"step {step.label}")
+    if step.note and (not step.has_ended or step.state in ("failed", "skipped")):
         text.append(f"\n{one_line(step.note, max_chars=200)}", style="dim")
     return text
 
 
 def _state(view: TaskView, step: StepView) -> str:
+    items = view.items(step.number)
+    if items and not step.has_ended:
+        return f"{sum(item.has_ended for item in items)}/{len(items)} done"
     unmet = view.unmet(step)
     if step.state == "pending" and unmet:
         return f"after {', '.join(map(str, unmet))}"
+    if step.state == "pending" and step.fallback_for is not None:
+        return f"if {step.fallback_for} fails"
     return step.state

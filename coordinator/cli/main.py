@@ -5,19 +5,20 @@ import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from pydantic import ValidationError
 
 from coordinator.cli.client import Coordinator, NewTask
 from coordinator.cli.errors import CliError, SettingInvalid
-from coordinator.cli.files import read_uploads
+from coordinator.cli.files import read_plan, read_uploads
 from coordinator.cli.plain import command, one_line
 from coordinator.cli.render import (
     make_console,
     print_agents,
     print_files,
+    print_hint,
     print_line,
     print_task,
     print_tasks,
@@ -51,7 +52,9 @@ Url = Annotated[
     str | None, typer.Option("--url", help="The coordinator's address.", show_default="COORDINATOR_URL")
 ]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
+Step = Annotated[int | None, typer.Option(help="The step that it is about.", min=1)]
 Out = Annotated[Path, typer.Option(help="Where the files of the result go, in a folder per task.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the task as JSON.")]
 
 
 def _settings() -> CliSettings:
@@ -86,29 +89,69 @@ def _call(url: str | None, body: Callable[[Coordinator], Awaitable[int | None]])
     _exit(lambda: asyncio.run(with_coordinator()))
 
 
+def _screen(*, as_json: bool) -> Screen:
+    result = make_console()
+    return Screen(make_console(stderr=True) if as_json else result, result, as_json)
+
+
 @app.command()
-def run(
+def run(  # noqa: PLR0913 each is an option of the command
     *,
-    description: Annotated[str, typer.Argument(help="What is to be done, in plain words.")],
+    description: Annotated[str | None, typer.Argument(help="What is to be done, in plain words.")] = None,
     file: Annotated[list[Path] | None, typer.Option(help="A file it is about; may be given again.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help='A JSON file with a plan of your own, {"steps": [...]}.')
+    ] = None,
+    strategy: Annotated[
+        Literal["auto", "sequential", "parallel", "adaptive"] | None,
+        typer.Option(help="How steps are ordered.", show_default="auto"),
+    ] = None,
+    approval: Annotated[
+        Literal["none", "plan"] | None,
+        typer.Option(help="Whether the plan waits for your approval.", show_default="none"),
+    ] = None,
     session: Annotated[str | None, typer.Option(help="The session to go on with.")] = None,
     deadline: Annotated[float | None, typer.Option(help="Seconds after which it fails.", min=0.001)] = None,
+    priority: Annotated[
+        int | None, typer.Option(help="Higher goes first.", min=-100, max=100, show_default="0")
+    ] = None,
+    webhook: Annotated[str | None, typer.Option(help="A URL that is told of the end.")] = None,
     out: Out = RESULTS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the ended task as JSON.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Run a task: progress, then the result. Ctrl-C cancels it."""
+    """Run a task: progress, then the result. Ctrl-C cancels it.
+
+    The exit code is 0 where the task completed, 3 where it waits for an approval, else 1.
+    """
 
     async def body(coordinator: Coordinator) -> int:
-        if not description.strip():
-            raise CliError(f'Say what is to be done: {command()} run "..."')
-        files = read_uploads(file or [], max_bytes=_settings().tasks_max_upload_bytes)
-        new = NewTask(description, session, deadline, files)
-        result = make_console()
-        screen = Screen(make_console(stderr=True) if as_json else result, result, as_json)
-        return await run_task(coordinator, new, screen, out)
+        steps = read_plan(plan) if plan is not None else None
+        new = NewTask(
+            description=_described(description, steps, plan),
+            session_id=session,
+            deadline_s=deadline,
+            plan=steps,
+            strategy=strategy,
+            approval=approval,
+            priority=priority,
+            webhook_url=webhook,
+            files=read_uploads(file or [], max_bytes=_settings().tasks_max_upload_bytes),
+        )
+        return await run_task(coordinator, coordinator.create_task(new), _screen(as_json=as_json), out)
 
     _call(url, body)
+
+
+def _described(description: str | None, plan: dict[str, Any] | None, path: Path | None) -> str:
+    """What the task is called: a plan may do without, then by its first instruction."""
+    if description is not None and description.strip():
+        return description
+    if plan is None:
+        raise CliError(f'Say what is to be done: {command()} run "..."')
+    first = plan["steps"][0] if plan["steps"] else None
+    instruction = first.get("instruction") if isinstance(first, dict) else None
+    return instruction if isinstance(instruction, str) and instruction.strip() else f"The plan {path}"
 
 
 @app.command()
@@ -135,7 +178,7 @@ def task(
     *,
     task_id: TaskId,
     out: Annotated[Path | None, typer.Option(help="Save the files of the result in this folder.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Show one task: its steps, where it stands and why, its result."""
@@ -152,7 +195,7 @@ def task(
         if out is not None:
             print_files(notices, await download(coordinator, shown, out, notices))
         elif shown.result is not None:
-            print_line(
+            print_hint(
                 notices, f"\nresult.md and the files: {command()} task {one_line(task_id)} --out FOLDER"
             )
 
@@ -166,7 +209,7 @@ def cancel(task_id: TaskId, url: Url = None) -> None:
     async def body(coordinator: Coordinator) -> None:
         canceled = await coordinator.cancel(task_id)
         said = "The task is canceled." if canceled.has_ended else "The task is being canceled."
-        print_line(make_console(), f"{said} Its steps: {command()} task {one_line(task_id)}")
+        print_hint(make_console(), f"{said} Its steps: {command()} task {one_line(task_id)}")
 
     _call(url, body)
 
@@ -175,7 +218,7 @@ def cancel(task_id: TaskId, url: Url = None) -> None:
 def answer(
     task_id: TaskId,
     text: Annotated[str, typer.Argument(help="The answer.")],
-    step: Annotated[int | None, typer.Option(help="The step that asked.", min=1)] = None,
+    step: Step = None,
     url: Url = None,
 ) -> None:
     """Answer the question that a task waits with."""
@@ -183,6 +226,29 @@ def answer(
     async def body(coordinator: Coordinator) -> None:
         await coordinator.answer(task_id, text, step_number=step)
         print_line(make_console(), "Answered; the task goes on.")
+
+    _call(url, body)
+
+
+@app.command()
+def approve(task_id: TaskId, step: Step = None, url: Url = None) -> None:
+    """Approve the plan, or the step that waits for it; without --step all that wait."""
+
+    async def body(coordinator: Coordinator) -> None:
+        await coordinator.approve(task_id, step_number=step)
+        print_hint(
+            make_console(), f"Approved; the task goes on. Its steps: {command()} task {one_line(task_id)}"
+        )
+
+    _call(url, body)
+
+
+@app.command()
+def retry(*, task_id: TaskId, out: Out = RESULTS, as_json: AsJson = False, url: Url = None) -> None:
+    """Go on where a task failed, as a new task, and follow it as `run` does."""
+
+    async def body(coordinator: Coordinator) -> int:
+        return await run_task(coordinator, coordinator.retry(task_id), _screen(as_json=as_json), out)
 
     _call(url, body)
 
@@ -250,7 +316,7 @@ def new_agent(
 
     def body() -> None:
         project = scaffold.new_agent(name, folder)
-        print_line(make_console(), f"Made {project}. Serve it: {command()} dev {project / 'agent.py'}")
+        print_hint(make_console(), f"Made {project}. Serve it: {command()} dev {project / 'agent.py'}")
 
     _exit(body)
 

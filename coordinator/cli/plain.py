@@ -15,6 +15,20 @@ def command() -> str:
     return sys.argv[0] if Path(sys.argv[0]).name == "parley" else "parley"
 
 
+def to_answer(task_id: str, step: int | None) -> str:
+    """What to type to answer the question of a step."""
+    return f'{command()} answer {plain(task_id)} "..."{_of_step(step)}'
+
+
+def to_approve(task_id: str, step: int | None) -> str:
+    """What to type to approve a step, or the plan."""
+    return f"{command()} approve {plain(task_id)}{_of_step(step)}"
+
+
+def _of_step(number: int | None) -> str:
+    return f" --step {number}" if number is not None else ""
+
+
 def plain(text: str) -> str:
     """The text without control characters; newlines stay and tabs become spaces."""
     kept = text.replace("\r\n", "\n").expandtabs(4)

@@ -1,6 +1,7 @@
 """Tasks, results and agents as a person reads them. Everything from outside passes `plain` first."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Final
@@ -12,9 +13,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from coordinator.cli.lines import REMOTE_CANCEL, counted
 from coordinator.cli.live import STYLES
-from coordinator.cli.plain import command, duration, local_time, one_line, plain
-from coordinator.cli.shapes import Agent, Artifact, Failure, Gap, Source, Step, Task, TaskSummary
+from coordinator.cli.plain import command, duration, local_time, one_line, plain, to_answer, to_approve
+from coordinator.cli.shapes import Agent, Artifact, Failure, Gap, Source, Step, Task, TaskSummary, Webhook
+from coordinator.cli.view import item_title
 
 PASSAGE_CHARS: Final = 240
 MAX_CODE_CHARS: Final = 300
@@ -71,6 +74,11 @@ def print_line(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
 
 
+def print_hint(console: Console, text: str) -> None:
+    """A line with a command in it: never broken, so that it can be copied."""
+    console.print(Text(text), soft_wrap=True)
+
+
 def _heading(console: Console, text: str) -> None:
     console.print()
     print_line(console, text, "bold")
@@ -118,7 +126,8 @@ def _print_failure(console: Console, task: Task, error: Failure) -> None:
     print_line(console, f"{task.status.capitalize()}: {_failure(error)}", STYLES["failed"])
     if error.code in NEXT_STEPS:
         print_line(console, NEXT_STEPS[error.code].format(command=command()))
-    print_line(console, f"All of it: {command()} task {plain(task.id)}")
+    print_hint(console, f"All of it: {command()} task {plain(task.id)}")
+    print_hint(console, f"Go on where it failed: {command()} retry {plain(task.id)}")
 
 
 def _failure(error: Failure) -> str:
@@ -147,13 +156,30 @@ def print_files(console: Console, paths: Sequence[Path]) -> None:
 def print_task(console: Console, task: Task, *, why: str | None) -> None:
     """Everything about one task. `why` is the coordinator's sentence on where it stands."""
     now = datetime.now(UTC)
+    console.print(_facts(task, why, now))
+    labels = _labels(task.steps)
+    if task.steps:
+        console.print()
+        console.print(_steps(task.steps, labels, now))
+    for step in task.steps:
+        if step.question and step.status == "input_required":
+            _heading(console, f"Step {labels[step.step_number]} asks: {one_line(step.question)}")
+            print_hint(console, f"Answer with: {to_answer(task.id, step.step_number)}")
+    if task.status == "awaiting_approval":
+        print_gates(console, task)
+    print_outcome(console, task)
+
+
+def _facts(task: Task, why: str | None, now: datetime) -> Table:
     seconds = ((task.completed_at or now) - task.created_at).total_seconds()
     facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     facts.add_row("Task", plain(task.id))
+    if task.retry_of is not None:
+        facts.add_row("Retry of", plain(task.retry_of))
     facts.add_row("Asked", Text(plain(task.description)))
-    facts.add_row("State", Text(task.status, style=STYLES.get(task.status, "")))
+    facts.add_row("State", Text(one_line(task.status), style=_style(task.status)))
     if why is not None:
         facts.add_row("Why", Text(one_line(why, max_chars=1000)))
     facts.add_row(
@@ -161,51 +187,98 @@ def print_task(console: Console, task: Task, *, why: str | None) -> None:
         f"{local_time(task.created_at)}, {'took' if task.has_ended else 'so far'} {duration(seconds)}",
     )
     facts.add_row("Session", plain(task.session_id))
+    if task.priority:
+        facts.add_row("Priority", str(task.priority))
+    if task.webhook is not None:
+        facts.add_row("Webhook", Text(_webhook(task.webhook)))
     if task.plan is not None:
-        facts.add_row("Planned by", one_line(task.plan.planner))
+        revised = f", version {task.plan.version}" if task.plan.version > 1 else ""
+        facts.add_row("Planned by", one_line(task.plan.planner) + revised)
         for note in task.plan.notes:
             facts.add_row("", one_line(note))
-    console.print(facts)
-    if task.steps:
-        console.print()
-        console.print(_steps(task.steps, now))
-    for step in task.steps:
-        if step.question and step.status == "input_required":
-            _heading(console, f"Step {step.step_number} asks: {one_line(step.question)}")
-            print_line(
-                console, f'Answer with: {command()} answer {plain(task.id)} "..." --step {step.step_number}'
-            )
-    print_outcome(console, task)
+    return facts
 
 
-def _steps(steps: Sequence[Step], now: datetime) -> Table:
+def _style(status: str) -> str:
+    return STYLES.get(status.replace("_", " "), "")
+
+
+def _webhook(webhook: Webhook) -> str:
+    told = one_line(webhook.status or "is told of the end")
+    tries = f" after {counted(webhook.attempts, 'attempt')}" if webhook.attempts > 1 else ""
+    error = f": {one_line(webhook.last_error)}" if webhook.last_error and told != "delivered" else ""
+    return f"{one_line(webhook.url)} {told}{tries}{error}"
+
+
+def print_gates(console: Console, task: Task) -> None:
+    """What waits for an approval, and how to give it. A task at rest has no step that waits for anything
+    else."""
+    gated = {step.number for step in task.plan.steps if step.approval} if task.plan is not None else set()
+    gates = [s for s in task.steps if s.step_number in gated and s.status == "pending" and s.waiting_for]
+    console.print()
+    for step in gates:
+        print_hint(console, f"Approve step {step.step_number} with: {to_approve(task.id, step.step_number)}")
+    if not gates:
+        print_hint(console, f"Approve the plan with: {to_approve(task.id, None)}")
+    print_hint(console, f"To refuse it: {command()} cancel {plain(task.id)}")
+
+
+def _labels(steps: Sequence[Step]) -> dict[int, str]:
+    """What each step is called: an item of a list by the list and its place in it."""
+    labels: dict[int, str] = {}
+    places: Counter[int] = Counter()
+    for step in sorted(steps, key=lambda step: step.step_number):
+        labels[step.step_number] = str(step.step_number)
+        if step.parent is not None:
+            places[step.parent] += 1
+            labels[step.step_number] = f"{step.parent}.{places[step.parent]}"
+    return labels
+
+
+def _steps(steps: Sequence[Step], labels: dict[int, str], now: datetime) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("Step", overflow="fold")
     table.add_column("Agent", overflow="fold")
     table.add_column("State", no_wrap=True)
     table.add_column("Time", justify="right", no_wrap=True)
-    for step in sorted(steps, key=lambda step: step.step_number):
+    for step in sorted(steps, key=lambda s: (s.parent or s.step_number, s.step_number)):
         attempts = f", attempt {step.attempt}" if step.attempt > 1 else ""
         took = ""
         if step.started_at is not None:
             took = duration(((step.completed_at or now) - step.started_at).total_seconds())
+        style = "dim" if step.is_quiet else _style(step.status)
         table.add_row(
-            str(step.step_number),
+            labels[step.step_number],
             _step_text(step),
             one_line(step.agent.name) if step.agent else "",
-            Text(one_line(step.status) + attempts, style=STYLES.get(step.status, "")),
+            Text(one_line(step.status) + attempts, style=style),
             took,
         )
     return table
 
 
 def _step_text(step: Step) -> Text:
-    text = Text(one_line(step.instruction, max_chars=200))
-    note = _failure(step.error) if step.error else one_line(step.waiting_for or "")
-    if note:
+    is_item = step.parent is not None
+    text = Text(item_title(step.item) if is_item else one_line(step.instruction, max_chars=200))
+    for note in _notes(step):
         text.append(f"\n{note}", style="dim")
     return text
+
+
+def _notes(step: Step) -> Iterator[str]:
+    if step.fallback_for is not None and step.parent is None and not step.is_quiet:
+        should_it = ", should that fail" if step.status == "pending" else ""
+        yield f"In place of step {step.fallback_for}{should_it}."
+    if step.error is not None:
+        yield one_line(step.error.message) if step.is_quiet else _failure(step.error)
+    elif step.waiting_for:
+        yield one_line(step.waiting_for)
+    if step.remote_cancel is not None:
+        answer = REMOTE_CANCEL.get(step.remote_cancel, f"its agent said: {one_line(step.remote_cancel)}")
+        yield f"{answer[:1].upper()}{answer[1:]}."
+    if step.may_have_run_twice:
+        yield "It may have run twice."
 
 
 def print_tasks(console: Console, tasks: Sequence[TaskSummary]) -> None:
@@ -217,7 +290,7 @@ def print_tasks(console: Console, tasks: Sequence[TaskSummary]) -> None:
             took = duration((task.completed_at - task.created_at).total_seconds())
         table.add_row(
             plain(task.id),
-            Text(one_line(task.status), style=STYLES.get(task.status, "")),
+            Text(one_line(task.status), style=_style(task.status)),
             local_time(task.created_at),
             took,
             one_line(task.description, max_chars=room),

@@ -1,29 +1,39 @@
-"""`parley run`: follow one task to its end, cancel it on Ctrl-C, pass its questions on to the person."""
+"""`parley run`: follow one task to its end, cancel it on Ctrl-C, pass on what a person has to say to it."""
 
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from rich.console import Console
 
-from coordinator.cli.client import Back, Coordinator, Lost, NewTask
+from coordinator.cli.client import Back, Coordinator, Lost
 from coordinator.cli.errors import CliError, Refused, Unreachable
 from coordinator.cli.files import safe_name, save
 from coordinator.cli.live import display_for
-from coordinator.cli.plain import command, one_line, plain
-from coordinator.cli.render import files_of, print_files, print_line, print_outcome, result_markdown
-from coordinator.cli.shapes import Event, Task
-from coordinator.cli.view import TaskView, after, first_view, said, step_number
+from coordinator.cli.plain import command, one_line, plain, to_answer
+from coordinator.cli.render import (
+    files_of,
+    print_files,
+    print_gates,
+    print_hint,
+    print_line,
+    print_outcome,
+    result_markdown,
+)
+from coordinator.cli.shapes import Accepted, Event, Task
+from coordinator.cli.view import StepView, TaskView, after, first_view, said, step_number
 
 T = TypeVar("T")
 
 FAILED: Final = 1
+WAITS: Final = 3
 INTERRUPTED: Final = 130
 CANCEL_RETRY_S: Final = 1.0
 
@@ -39,6 +49,14 @@ class Screen:
     @property
     def can_ask(self) -> bool:
         return self.progress.is_terminal and sys.stdin.isatty()
+
+
+class End(Enum):
+    """How following a task came to its end."""
+
+    ENDED = auto()
+    LEFT = auto()  # by the person, before the task's end
+    WAITS = auto()  # for an approval that nobody gives here
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +94,16 @@ class Run:
         self._can_ask = screen.can_ask
         self._interrupts = interrupts
 
-    async def follow(self) -> bool:
-        """Until the task has ended; False where the person left before. Raises CliError."""
+    async def follow(self) -> End:
+        """Until the task has ended, or nothing more can be done from here. Raises CliError."""
         async with self._display:
             canceling = asyncio.create_task(self._cancel_when_asked(), name="cancel on Ctrl-C")
             try:
-                return await _unless(self._interrupts.leave, self._follow()) is not None
+                return await _unless(self._interrupts.leave, self._follow()) or End.LEFT
             finally:
                 await _stopped(canceling)
 
-    async def _follow(self) -> TaskView:
-        view = self._view
+    async def _follow(self) -> End:
         async with aclosing(self._coordinator.events(self._task_id)) as events:
             async for event in events:
                 match event:
@@ -97,21 +114,30 @@ class Run:
                     case Back():
                         self._display.say("The coordinator is back.")
                     case Event():
-                        view = after(view, event)
-                        self._display.show(view, event)
-                        if event.kind == "task.input_required":
-                            await self._ask(event)
-        return view
+                        self._view = after(self._view, event)
+                        self._display.show(self._view, event)
+                        if await self._wants_person(event):
+                            return End.WAITS
+        return End.ENDED
+
+    async def _wants_person(self, event: Event) -> bool:
+        """Pass on what a person has to do now; whether the task waits and nobody here will do it."""
+        match event.kind:
+            case "task.input_required":
+                await self._ask(event)
+            case "task.awaiting_approval":
+                return await self._still_waits() and not await self._approve()
+        return False
 
     async def _ask(self, event: Event) -> None:
         number = step_number(event)
         question = said(event.data) or "It needs more from you."
         if not self._can_ask:
-            step = f" --step {number}" if number is not None else ""
-            self._display.say(f'Answer with: {command()} answer {plain(self._task_id)} "..."{step}')
+            self._display.say(f"Answer with: {to_answer(self._task_id, number)}")
             return
         with self._display.paused():
-            print(f"Step {number} asks: {question}" if number is not None else question)  # noqa: T201 the screen is ours here
+            who = f"Step {self._view.step(number).label} asks: " if number is not None else ""
+            print(f"{who}{question}")  # noqa: T201 the screen is ours here
             answer = await _unless(self._interrupts.cancel, read_line("Your answer: "))
         if answer is None:
             return
@@ -119,6 +145,33 @@ class Run:
             await self._coordinator.answer(self._task_id, answer, step_number=number)
         except Refused as exc:
             self._display.say(str(exc))
+
+    async def _still_waits(self) -> bool:
+        """The event may be an old one: somebody may have approved since."""
+        try:
+            return (await self._coordinator.task(self._task_id)).status == "awaiting_approval"
+        except Unreachable:
+            return False
+
+    async def _approve(self) -> bool:
+        """Whether the task goes on, or is canceled: the person was asked and has decided."""
+        if not self._can_ask:
+            return False
+        gates = self._view.gates()
+        with self._display.paused(keep=True):
+            print(_what_waits(gates))  # noqa: T201 the screen is ours here
+            prompt = "Approve? yes, or no to leave it waiting: "
+            answer = await _unless(self._interrupts.cancel, read_line(prompt))
+        if self._interrupts.cancel.is_set():
+            return True
+        if (answer or "").lower() not in ("y", "yes"):
+            return False
+        try:
+            only = gates[0].number if len(gates) == 1 else None
+            await self._coordinator.approve(self._task_id, step_number=only)
+        except Refused as exc:
+            self._display.say(str(exc))
+        return True
 
     async def _cancel_when_asked(self) -> None:
         await self._interrupts.cancel.wait()
@@ -133,6 +186,16 @@ class Run:
                 return
             else:
                 return
+
+
+def _what_waits(gates: Sequence[StepView]) -> str:
+    match gates:
+        case []:
+            return "The plan needs your approval."
+        case [gate]:
+            return f"Step {gate.label} needs your approval: {one_line(gate.instruction, max_chars=200)}"
+        case _:
+            return f"Steps {', '.join(gate.label for gate in gates)} need your approval."
 
 
 async def _stopped(*tasks: asyncio.Task[Any]) -> None:
@@ -174,31 +237,45 @@ async def read_line(prompt: str) -> str | None:
         loop.remove_reader(descriptor)
 
 
-async def run_task(coordinator: Coordinator, new: NewTask, screen: Screen, out: Path) -> int:
-    """Create the task, follow it, show what came of it; the exit code."""
+async def run_task(
+    coordinator: Coordinator, accepting: Coroutine[Any, Any, Accepted], screen: Screen, out: Path
+) -> int:
+    """Have the task accepted, follow it, show what came of it; the exit code."""
     interrupts = Interrupts()
     with interrupts.caught():
-        accepted = await _unless(interrupts.cancel, coordinator.create_task(new))
+        accepted = await _unless(interrupts.cancel, accepting)
         if accepted is None:
-            print_line(
+            print_hint(
                 screen.progress,
                 f"Left before the coordinator answered. `{command()} tasks` shows if it took it.",
             )
             return INTERRUPTED
-        view = first_view(new.description, accepted, datetime.now(UTC))
-        if not await Run(coordinator, view, screen, interrupts).follow():
-            print_line(
-                screen.progress, f"Left. Where the task stands: {command()} task {plain(view.task_id)}"
-            )
-            return INTERRUPTED
-    task = await coordinator.task(view.task_id)
+        view = first_view(accepted, datetime.now(UTC))
+        end = await Run(coordinator, view, screen, interrupts).follow()
+    if end is End.LEFT:
+        print_hint(screen.progress, f"Left. Where the task stands: {command()} task {plain(view.task_id)}")
+        return INTERRUPTED
+    if end is End.WAITS:
+        print_line(screen.progress, "Left; the task waits for an approval.")
+        print_gates(screen.progress, await coordinator.task(view.task_id))
+        if screen.as_json:
+            sys.stdout.write(await coordinator.task_json(view.task_id) + "\n")
+        return WAITS
+    return await _show(coordinator, view.task_id, screen, out, was_interrupted=interrupts.cancel.is_set())
+
+
+async def _show(
+    coordinator: Coordinator, task_id: str, screen: Screen, out: Path, *, was_interrupted: bool
+) -> int:
+    """What came of a task that has ended; the exit code."""
+    task = await coordinator.task(task_id)
     if screen.as_json:
         sys.stdout.write(await coordinator.task_json(task.id) + "\n")
     else:
         print_outcome(screen.result, task)
     paths = await download(coordinator, task, out / safe_name(task.id), screen.progress)
     print_files(screen.progress, paths)
-    if task.status == "canceled" and interrupts.cancel.is_set():
+    if task.status == "canceled" and was_interrupted:
         return INTERRUPTED
     return 0 if task.status == "completed" else FAILED
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 TERMINAL: Final = frozenset({"completed", "failed", "canceled"})
+# Codes of steps that were left out as planned: nothing went wrong.
+QUIET_CODES: Final = frozenset({"CONDITION_NOT_MET", "NOT_NEEDED", "REVISED_AWAY"})
 
 
 class Shape(BaseModel):
@@ -36,6 +38,8 @@ class PlannedStep(Shape):
     instruction: str
     agent_id: str | None = None
     depends_on: tuple[int, ...] = ()
+    fallback_for: int | None = None
+    approval: bool = False
     candidates: tuple[Candidate, ...] = ()
 
     @property
@@ -49,6 +53,7 @@ class PlannedStep(Shape):
 
 class Plan(Shape):
     planner: str
+    version: int = 1
     steps: tuple[PlannedStep, ...]
     notes: tuple[str, ...] = ()
 
@@ -61,17 +66,28 @@ class Accepted(Shape):
 
 
 class Step(Shape):
+    """`remote_cancel` is what its agent said to a cancel; `parent` the step with the list that this is an
+    item of."""
+
     step_number: int
     instruction: str
     status: str
-    depends_on: tuple[int, ...] = ()
     agent: AgentRef | None = None
     attempt: int = 0
+    may_have_run_twice: bool = False
+    remote_cancel: str | None = None
+    fallback_for: int | None = None
+    parent: int | None = None
+    item: Any = None
     waiting_for: str | None = None
     question: str | None = None
     error: Failure | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.status == "skipped" and self.error is not None and self.error.code in QUIET_CODES
 
 
 class Artifact(Shape):
@@ -116,7 +132,19 @@ class TaskSummary(Shape):
         return self.status in TERMINAL
 
 
+class Webhook(Shape):
+    """`status` is None until the task has ended."""
+
+    url: str
+    status: str | None = None
+    attempts: int = 0
+    last_error: str | None = None
+
+
 class Task(TaskSummary):
+    priority: int = 0
+    retry_of: str | None = None
+    webhook: Webhook | None = None
     plan: Plan | None = None
     steps: tuple[Step, ...] = ()
     result: Result | None = None

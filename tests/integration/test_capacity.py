@@ -204,7 +204,7 @@ def test_a_busy_agent_is_not_asked_again_before_it_said(coordinator: Coordinator
     for agent in agents:
         first, second = agent.calls
         assert second.at - first.at >= 1
-    told = [event for event in events(coordinator, task["id"], "step.retrying")]
+    told = events(coordinator, task["id"], "step.retrying")
     assert {(event["code"], event["message"]) for event in told} == {("AGENT_BUSY", "The agent is busy.")}
     for agent_id in ids:
         health = coordinator.http.get(f"/api/agents/{agent_id}").json()["health"]

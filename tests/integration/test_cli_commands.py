@@ -101,6 +101,70 @@ def test_task_that_asks_says_how_to_answer(server: ScriptedCoordinator, parley: 
     assert f'parley answer {TASK_ID} "..." --step 1' in ran.stdout
 
 
+def gated(**fields: Any) -> dict[str, Any]:
+    """A task whose step 2 waits for approval; step 3 waits for an agent and needs none."""
+    planned = [{"number": number, "instruction": "Mail it", "approval": number == 2} for number in (1, 2, 3)]
+    pending = STEP | {"status": "pending", "waiting_for": "Somebody.", "agent": None, "started_at": None}
+    steps = [STEP | {"status": "completed"}, pending | {"step_number": 2}, pending | {"step_number": 3}]
+    plan = {"planner": "request", "version": 2, "notes": [], "steps": planned}
+    return ended_task("awaiting_approval", completed_at=None, plan=plan, **({"steps": steps} | fields))
+
+
+def test_task_that_waits_for_approval_says_how_to_give_it(server: ScriptedCoordinator, parley: Any) -> None:
+    server.answer("GET", f"{TASK}/why", {"sentence": "It waits.", "status": "executing", "facts": {}})
+    server.answer("GET", TASK, gated())
+    told = parley("task", TASK_ID).stdout
+    assert [line for line in told.splitlines() if "parley approve" in line] == [
+        f"Approve step 2 with: parley approve {TASK_ID} --step 2"
+    ]
+    assert f"To refuse it: parley cancel {TASK_ID}" in told
+
+    server.answer("GET", TASK, gated(steps=[]))
+    assert f"Approve the plan with: parley approve {TASK_ID}\n" in parley("task", TASK_ID).stdout
+
+
+def test_task_shows_what_it_goes_on_with_its_priority_and_its_webhook(
+    server: ScriptedCoordinator, parley: Any
+) -> None:
+    webhook = {"url": "http://hook.example", "status": "failed", "attempts": 8, "last_error": "It said 500."}
+    server.answer("GET", TASK, ended_task(retry_of="task_0", priority=5, webhook=webhook))
+    told = [" ".join(line.split()) for line in parley("task", TASK_ID).stdout.splitlines()]
+    assert "Retry of task_0" in told
+    assert "Priority 5" in told
+    assert "Webhook http://hook.example failed after 8 attempts: It said 500." in told
+
+
+def test_task_shows_items_fallbacks_and_what_became_of_canceled_work(
+    server: ScriptedCoordinator, parley: Any
+) -> None:
+    quiet = {"code": "NOT_NEEDED", "message": "Step 1 did not need it."}
+    steps = [
+        STEP | {"status": "canceled", "waiting_for": None, "remote_cancel": "refused"},
+        STEP | {"step_number": 2, "instruction": "{{item}}", "waiting_for": None},
+        STEP | {"step_number": 3, "status": "skipped", "fallback_for": 1, "error": quiet},
+        STEP | {"step_number": 4, "parent": 2, "item": "Oslo", "may_have_run_twice": True},
+        STEP | {"step_number": 5, "parent": 2, "item": {"city": "Rome"}, "waiting_for": None},
+        STEP | {"step_number": 6, "status": "pending", "fallback_for": 1, "waiting_for": None},
+    ]
+    server.answer("GET", TASK, ended_task("canceled", steps=steps))
+    lines = [line.strip() for line in parley("task", TASK_ID).stdout.splitlines()]
+    assert [line.split()[0] for line in lines if line[:1].isdigit()] == ["1", "2", "2.1", "2.2", "3", "6"]
+    assert "Its agent would not stop and may still be at it." in lines
+    assert "It may have run twice." in lines
+    assert any(line.split()[:2] == ["2.1", "Oslo"] for line in lines)
+    assert any(line.startswith('2.2  {"city": "Rome"}') for line in lines)
+    assert "Step 1 did not need it." in lines
+    assert "In place of step 1, should that fail." in lines
+
+
+def test_approve_is_sent_with_the_step_or_for_all(server: ScriptedCoordinator, parley: Any) -> None:
+    server.answer("POST", f"{TASK}/approve", ended_task("executing"), 202)
+    assert parley("approve", TASK_ID, "--step", "2").stdout.startswith("Approved; the task goes on.")
+    assert parley("approve", TASK_ID).exit_code == 0
+    one, every = server.requests("POST", f"{TASK}/approve")
+    assert (json.loads(one.body), every.body) == ({"step_number": 2}, b"")
+
+
 def test_task_saves_its_result_where_it_is_told_to(
     server: ScriptedCoordinator, parley: Any, tmp_path: Path
 ) -> None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,13 @@ from tests.integration.cli_scripted_coordinator import (
 
 PARLEY = [sys.executable, "-c", "from coordinator.cli.main import app; app()"]
 DONE = [event(1, "task.created"), event(2, "task.completed")]
-PLAN = {
+PLAN: dict[str, Any] = {
     "planner": "rules",
     "strategy": "auto",
     "notes": [],
     "steps": [{"number": 1, "instruction": "Say hello", "depends_on": []}],
 }
+STEPS = [{"number": 1, "instruction": "Say hello", "skill_id": "greet"}]
 
 
 @pytest.fixture
@@ -193,6 +196,125 @@ def test_files_and_options_travel_as_a_form(server: ScriptedCoordinator, parley:
     assert b'name="deadline_s"\r\n\r\n30.0\r\n' in seen.body
 
 
+def test_plan_priority_and_webhook_travel_in_the_form_as_json(
+    server: ScriptedCoordinator, parley: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("x\n")
+    (tmp_path / "plan.json").write_text(json.dumps({"steps": STEPS}))
+    server.accept_task(ended_task(), [*DONE])
+    options = ["--plan", "plan.json", "--priority", "-5", "--webhook", "http://hook.example/x"]
+    assert parley("run", "Analyse it", "--file", "a.csv", *options).exit_code == 0
+    [seen] = server.requests("POST", "/api/tasks")
+    fields = dict(re.findall(rb'name="(\w+)"\r\n\r\n(.*?)\r\n', seen.body))
+    assert json.loads(fields[b"plan"]) == {"steps": STEPS}
+    assert (fields[b"priority"], json.loads(fields[b"webhook"])) == (b"-5", {"url": "http://hook.example/x"})
+
+
+def test_plan_travels_as_it_stands_with_every_option(
+    server: ScriptedCoordinator, parley: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps({"steps": STEPS}))
+    server.accept_task(ended_task(), [*DONE])
+    options = ["--strategy", "adaptive", "--approval", "plan", "--priority", "0"]
+    parley("run", "Say it", "--plan", "plan.json", *options)
+    [seen] = server.requests("POST", "/api/tasks")
+    assert json.loads(seen.body) == {
+        "description": "Say it",
+        "plan": {"steps": STEPS},
+        "strategy": "adaptive",
+        "approval": "plan",
+        "priority": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("steps", "description"),
+    [(STEPS, "Say hello"), ([], "The plan plan.json"), ([5], "The plan plan.json")],
+)
+def test_plan_without_a_description_is_called_by_its_first_instruction(
+    server: ScriptedCoordinator, parley: Any, tmp_path: Path, steps: list[Any], description: str
+) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps({"steps": steps}))
+    server.accept_task(ended_task(), [*DONE])
+    parley("run", "--plan", "plan.json")
+    [seen] = server.requests("POST", "/api/tasks")
+    assert json.loads(seen.body)["description"] == description
+
+
+@pytest.mark.parametrize("arguments", [[], [" "], ["--plan", "none.json"]])
+def test_nothing_to_do_is_one_sentence_before_anything_is_sent(
+    server: ScriptedCoordinator, parley: Any, arguments: list[str]
+) -> None:
+    ran = parley("run", *arguments)
+    assert ran.exit_code == 1
+    assert ran.stderr.count("\n") == 1
+    assert not server.seen
+
+
+def test_field_at_fault_is_named_once(server: ScriptedCoordinator, parley: Any, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps({"steps": [{"skill": "x"}]}))
+    errors = [{"field": "plan.steps.0.skill", "message": "not permitted"}]
+    problem = {"detail": "plan.steps.0.skill: not permitted", "code": "VALIDATION_FAILED", "errors": errors}
+    server.answer("POST", "/api/tasks", problem, 422)
+    ran = parley("run", "--plan", "plan.json")
+    assert ran.stderr == "plan.steps.0.skill: not permitted (VALIDATION_FAILED)\n"
+
+
+def test_retry_follows_the_new_task_to_its_result(server: ScriptedCoordinator, parley: Any) -> None:
+    server.accept_task(ended_task(retry_of="task_0"), [*DONE])
+    server.answer("POST", "/api/tasks/task_0/retry", ACCEPTED, 202)
+    ran = parley("retry", "task_0")
+    assert ran.exit_code == 0
+    assert f"task {TASK_ID}" in ran.stdout
+    assert "Hello there." in ran.stdout
+
+
+def test_task_that_cannot_be_tried_again_is_one_sentence(server: ScriptedCoordinator, parley: Any) -> None:
+    problem = {"detail": "The task is completed.", "status": 409, "code": "WRONG_STATE"}
+    server.answer("POST", f"{TASK}/retry", problem, 409)
+    ran = parley("retry", TASK_ID)
+    assert (ran.exit_code, ran.stderr) == (1, "The task is completed. (WRONG_STATE)\n")
+
+
+def test_failed_task_says_how_to_go_on(server: ScriptedCoordinator, parley: Any) -> None:
+    error = {"code": "AGENT_FAILED", "message": "No luck."}
+    server.accept_task(ended_task("failed", error=error), [event(1, "task.failed", **error)])
+    assert f"Go on where it failed: parley retry {TASK_ID}" in parley("run", "Say hello").stdout
+
+
+GATE = [event(1, "step.awaiting_approval", step_number=1), event(2, "task.awaiting_approval")]
+
+
+def waiting_task() -> dict[str, Any]:
+    plan = PLAN | {"steps": [PLAN["steps"][0] | {"approval": True}]}
+    step = {"step_number": 1, "instruction": "Say hello", "status": "pending", "waiting_for": "Somebody."}
+    return ended_task("awaiting_approval", completed_at=None, plan=plan, steps=[step])
+
+
+def test_gate_without_a_terminal_says_how_to_approve_and_leaves_with_3(
+    server: ScriptedCoordinator, parley: Any
+) -> None:
+    server.accept_task(waiting_task(), [*GATE, event(3, "task.completed")])
+    ran = parley("run", "Say hello")
+    assert ran.exit_code == 3
+    assert f"Approve step 1 with: parley approve {TASK_ID} --step 1" in ran.stdout
+    assert f"To refuse it: parley cancel {TASK_ID}" in ran.stdout
+
+
+def test_plan_that_waits_leaves_with_3_and_the_task_as_json(server: ScriptedCoordinator, parley: Any) -> None:
+    task = ended_task("awaiting_approval", completed_at=None)
+    server.accept_task(task, [event(1, "task.awaiting_approval"), threading.Event()])
+    ran = parley("run", "Say hello", "--json")
+    assert (ran.exit_code, json.loads(ran.stdout)) == (3, task)
+    assert f"Approve the plan with: parley approve {TASK_ID}" in ran.stderr
+
+
+def test_gate_that_somebody_has_opened_is_not_waited_for(server: ScriptedCoordinator, parley: Any) -> None:
+    opened = [event(3, "step.approved", step_number=1), event(4, "task.executing")]
+    server.accept_task(ended_task(), [*GATE, *opened, event(5, "task.completed")])
+    assert parley("run", "Say hello").exit_code == 0
+
+
 def test_task_without_files_travels_as_json(server: ScriptedCoordinator, parley: Any) -> None:
     server.accept_task(ended_task(), [*DONE])
     parley("run", "Say hello")
@@ -292,6 +414,40 @@ def test_second_ctrl_c_leaves_at_once(server: ScriptedCoordinator, tmp_path: Pat
     assert f"Left. Where the task stands: parley task {TASK_ID}".encode() in rest
 
 
+@contextmanager
+def on_a_terminal(server: ScriptedCoordinator, tmp_path: Path) -> "Iterator[Typing]":
+    """`parley run` with a person before it."""
+    screen, terminal = pty.openpty()
+    with started(server, tmp_path, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        try:
+            yield Typing(process, screen)
+        finally:
+            process.kill()
+    os.close(screen)
+
+
+@dataclass(slots=True)
+class Typing:
+    process: "subprocess.Popen[bytes]"
+    screen: int
+    shown: bytes = b""
+
+    def until(self, words: bytes) -> None:
+        while words not in self.shown:
+            self.shown += os.read(self.screen, 4096)
+
+    def type(self, text: bytes) -> None:
+        os.write(self.screen, text)
+
+    def exit_code(self) -> int:
+        drain = threading.Thread(target=_read_to_the_end, args=(self.screen,))
+        drain.start()
+        code = self.process.wait(20)
+        drain.join()
+        return code
+
+
 def test_question_on_a_terminal_is_asked_and_its_answer_sent(
     server: ScriptedCoordinator, tmp_path: Path
 ) -> None:
@@ -299,23 +455,55 @@ def test_question_on_a_terminal_is_asked_and_its_answer_sent(
     asked = event(1, "task.input_required", step_number=3, question="Which city?")
     server.accept_task(ended_task(), [asked, answered, event(2, "task.completed")])
     server.answer("POST", f"{TASK}/input", ACCEPTED, 202, releases=answered)
-    screen, terminal = pty.openpty()
-    with started(server, tmp_path, stdin=terminal, stdout=terminal, stderr=terminal) as process:
-        os.close(terminal)
-        shown = b""
-        while b"Your answer: " not in shown:
-            shown += os.read(screen, 4096)
-        os.write(screen, b"Oslo\n")
-        while b"Hello there." not in shown:
-            shown += os.read(screen, 4096)
-        drain = threading.Thread(target=_read_to_the_end, args=(screen,))
-        drain.start()
-        assert process.wait(20) == 0
-    drain.join()
-    os.close(screen)
+    with on_a_terminal(server, tmp_path) as person:
+        person.until(b"Your answer: ")
+        person.type(b"Oslo\n")
+        person.until(b"Hello there.")
+        assert person.exit_code() == 0
     [seen] = server.requests("POST", f"{TASK}/input")
     assert json.loads(seen.body) == {"parts": [{"text": "Oslo"}], "step_number": 3}
-    assert b"Step 3 asks: Which city?" in shown
+    assert b"Step 3 asks: Which city?" in person.shown
+
+
+def test_gate_on_a_terminal_is_opened_by_a_yes(server: ScriptedCoordinator, tmp_path: Path) -> None:
+    approved = threading.Event()
+    planned = event(1, "task.planned", plan=PLAN)
+    gate = [event(2, "step.awaiting_approval", step_number=1), event(3, "task.awaiting_approval")]
+    server.accept_task(waiting_task(), [planned, *gate, approved, event(4, "task.completed")])
+    server.answer("POST", f"{TASK}/approve", ACCEPTED, 202, releases=approved)
+    with on_a_terminal(server, tmp_path) as person:
+        person.until(b"leave it waiting: ")
+        server.answer("GET", TASK, ended_task())
+        person.type(b"yes\n")
+        person.until(b"Hello there.")
+        assert person.exit_code() == 0
+    [seen] = server.requests("POST", f"{TASK}/approve")
+    assert json.loads(seen.body) == {"step_number": 1}
+    assert b"Step 1 needs your approval: Say hello" in person.shown
+
+
+def test_gate_on_a_terminal_stays_closed_with_anything_but_a_yes(
+    server: ScriptedCoordinator, tmp_path: Path
+) -> None:
+    server.accept_task(waiting_task(), [*GATE, threading.Event()])
+    with on_a_terminal(server, tmp_path) as person:
+        person.until(b"leave it waiting: ")
+        person.type(b"why\n")
+        person.until(b"To refuse it")
+        assert person.exit_code() == 3
+    assert not server.requests("POST", f"{TASK}/approve")
+
+
+def test_ctrl_c_at_a_gate_cancels_the_task(server: ScriptedCoordinator, tmp_path: Path) -> None:
+    canceled = threading.Event()
+    server.accept_task(waiting_task(), [*GATE, canceled, event(3, "task.canceled")])
+    server.answer("POST", f"{TASK}/cancel", ended_task("canceled"), 202, releases=canceled)
+    with on_a_terminal(server, tmp_path) as person:
+        person.until(b"leave it waiting: ")
+        server.answer("GET", TASK, ended_task("canceled"))
+        person.process.send_signal(signal.SIGINT)
+        person.until(b"The task is canceled.")
+        assert person.exit_code() == 130
 
 
 def _read_to_the_end(descriptor: int) -> None:

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from coordinator.cli.errors import FileRefused
-from coordinator.cli.files import MAX_NAME_BYTES, media_type, read_uploads, safe_name, save
+from coordinator.cli.files import (
+    MAX_NAME_BYTES,
+    MAX_PLAN_BYTES,
+    media_type,
+    read_plan,
+    read_uploads,
+    safe_name,
+    save,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,35 @@ def test_files_up_to_the_limit_are_read(tmp_path: Path) -> None:
 )
 def test_media_type_comes_from_the_name(name: str, expected: str) -> None:
     assert media_type(Path(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is not valid JSON"),
+        (b"{", "is not valid JSON"),
+        (b'{"steps": [NaN]}', "is not valid JSON"),
+        (b'\xff{"steps": []}', "is not valid JSON"),
+        (b"[" * 10_000, "is not valid JSON"),
+        (b"[1]", "is no plan: a plan is an object with a list of steps"),
+        (b'{"plan": {"steps": []}}', "is no plan"),
+        (b'{"steps": {}}', "is no plan"),
+        (b" " * (MAX_PLAN_BYTES + 1), "is too large for a plan"),
+    ],
+)
+def test_file_that_is_no_plan_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    with pytest.raises(FileRefused, match=sentence) as refused:
+        read_plan(path)
+    assert str(refused.value).startswith(str(path))
+    assert "\n" not in str(refused.value)
+
+
+def test_plan_is_read_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(b'\xef\xbb\xbf{"steps": [{"number": 1, "of": "any shape"}]}')
+    assert read_plan(path) == {"steps": [{"number": 1, "of": "any shape"}]}
 
 
 async def broken_off() -> AsyncIterator[bytes]:

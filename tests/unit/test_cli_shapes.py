@@ -19,6 +19,7 @@ PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
     (shapes.Result, schemas.ResultOut),
     (shapes.Gap, schemas.Gap),
     (shapes.TaskSummary, schemas.TaskSummary),
+    (shapes.Webhook, schemas.WebhookOut),
     (shapes.Task, schemas.TaskOut),
     (shapes.TaskPage, schemas.TaskPage),
     (shapes.Why, schemas.Why),
