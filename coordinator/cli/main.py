@@ -122,7 +122,7 @@ def run(  # noqa: PLR0913 each is an option of the command
 ) -> None:
     """Run a task: progress, then the result. Ctrl-C cancels it.
 
-    The exit code is 0 where the task completed, 3 where it waits for an approval, else 1.
+    The exit code is 0 where the task completed, 3 where it waits for an approval, 130 after Ctrl-C, else 1.
     """
 
     async def body(coordinator: Coordinator) -> int:
@@ -232,7 +232,7 @@ def answer(
 
 @app.command()
 def approve(task_id: TaskId, step: Step = None, url: Url = None) -> None:
-    """Approve the plan, or the step that waits for it; without --step all that wait."""
+    """Approve the plan or the steps that wait for it."""
 
     async def body(coordinator: Coordinator) -> None:
         await coordinator.approve(task_id, step_number=step)
@@ -245,7 +245,10 @@ def approve(task_id: TaskId, step: Step = None, url: Url = None) -> None:
 
 @app.command()
 def retry(*, task_id: TaskId, out: Out = RESULTS, as_json: AsJson = False, url: Url = None) -> None:
-    """Go on where a task failed, as a new task, and follow it as `run` does."""
+    """Go on where a task failed, as a new task.
+
+    What had completed is kept. The new task is followed as `run` does it, with the same exit codes.
+    """
 
     async def body(coordinator: Coordinator) -> int:
         return await run_task(coordinator, coordinator.retry(task_id), _screen(as_json=as_json), out)

@@ -117,11 +117,14 @@ def _citations(artifacts: Sequence[Stored]) -> dict[int, Json]:
 
 
 def _title(step: StepState) -> str:
-    """The first line of its instruction; of an item the item, where that is a word or a number."""
+    """The first line of its instruction, unless that is a template; of an item the item, where that is a word
+    or a number."""
     if isinstance(step.item, str | int | float) and str(step.item).strip():
         first_line = str(step.item).strip().splitlines()[0][:200]
     else:
         first_line = step.planned.instruction.splitlines()[0][:200]
+    if "{{" in first_line:
+        return f"Step {step.number}"
     return first_line[:1].upper() + first_line[1:]
 
 

@@ -161,6 +161,9 @@ class Attempts:
             self._tools.slots.answered(route.agent_id)
         elif outcome.problem.code == "AGENT_BUSY":
             self._tools.slots.found_busy(route.agent_id)
+            if outcome.retry_after_s is not None:
+                until = self._tools.now() + timedelta(seconds=outcome.retry_after_s)
+                self._tools.slots.rest(route.agent_id, until)
         self._tell(Ended(number, outcome))
 
     async def _recover(

@@ -75,8 +75,8 @@ def _advance(task: TaskState, now: datetime, around: Around) -> Iterator[Command
         if step.number in around.active or step.status.is_terminal:
             continue
         command = _for_step(task, step, now, around)
-        if one_by_one and isinstance(command, Dispatch | Expand):
-            if free <= 0 or _has_begun_another(task, step):
+        if one_by_one and isinstance(command, Dispatch | Expand | AskApproval):
+            if free <= 0 or not _is_in_turn(task, step):
                 continue
             free = 1 if isinstance(command, Dispatch) else 0
         if isinstance(command, Dispatch):
@@ -94,13 +94,22 @@ def _is_busy(step: StepState) -> bool:
     return step.status is StepStatus.RUNNING and not step.is_list
 
 
-def _has_begun_another(task: TaskState, step: StepState) -> bool:
-    """A list has begun with its expansion; its items are of it."""
+def _is_in_turn(task: TaskState, step: StepState) -> bool:
+    """One after the other: nothing else has begun, and no earlier step is ready, whatever that one waits for.
+    A list has begun with its expansion; its items are of it."""
     others = [other for other in task.steps.values() if other is not step and other.number != step.parent]
-    return any(
-        not other.status.is_terminal and (other.attempt > 0 or other.status is StepStatus.RUNNING)
-        for other in others
-    )
+    opened = [other for other in others if not other.status.is_terminal]
+    if any(other.attempt > 0 or other.status is StepStatus.RUNNING for other in opened):
+        return False
+    if step.attempt > 0 or step.parent is not None:
+        return True
+    for other in task.steps.values():
+        if other is step:
+            return True
+        is_open = other.status is StepStatus.PENDING and other.parent is None
+        if is_open and _before_start(task, other) is None and _is_ready(task, other):
+            return False
+    return True
 
 
 def _running_items(task: TaskState, busy: Collection[int]) -> dict[int, int]:
@@ -334,11 +343,12 @@ class RetryPolicy:
 def retry_at(
     step: StepState, failure: AttemptFailed, now: datetime, policy: RetryPolicy, *, jitter: float
 ) -> datetime | None:
-    """When the step is to be tried again; None where this failure ends it. `jitter` is 0 to 1."""
+    """When the step is to be tried again; None where this failure ends it. `jitter` is 0 to 1. An agent that
+    asked for a longer pause is left in peace by all steps (slots); this one may go to another meanwhile."""
     own = step.planned.retry
     max_attempts = own.max_attempts if own.max_attempts is not None else policy.max_attempts
     first_s = own.backoff_s if own.backoff_s is not None else policy.backoff_s
     if not failure.retryable or step.attempt >= max_attempts:
         return None
     backoff_s = min(first_s * 2 ** min(step.attempt - 1, 30), MAX_BACKOFF_S)
-    return now + timedelta(seconds=max(backoff_s * (0.5 + jitter / 2), failure.retry_after_s or 0.0))
+    return now + timedelta(seconds=backoff_s * (0.5 + jitter / 2))

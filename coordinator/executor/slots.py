@@ -1,11 +1,13 @@
 """How many steps run at once: in all, and on each agent as far as it can take them.
 
 An agent's capacity is what its heartbeats declare, else all, until it is found to be less: an agent that says
-it is busy gets fewer at once, and slowly more again while it answers.
+it is busy gets fewer at once, and slowly more again while it answers. One that says for how long is not asked
+before.
 """
 
 import heapq
 from collections.abc import Callable
+from datetime import datetime
 from itertools import count
 
 GROW_AFTER = 10
@@ -33,6 +35,7 @@ class Slots:
         self._queues: dict[str, list[tuple[int, int, Ticket]]] = {}
         self._learned: dict[str, int] = {}
         self._answers: dict[str, int] = {}
+        self._rests: dict[str, datetime] = {}
         self._numbers = count()
 
     def running(self, agent_id: str) -> int:
@@ -85,6 +88,17 @@ class Slots:
     def use(self, ticket: Ticket) -> None:
         """The given place is now that of a running step, which gives it back."""
         ticket.is_over = True
+
+    def rest(self, agent_id: str, until: datetime) -> None:
+        """The agent asked to be left in peace."""
+        self._rests[agent_id] = max(until, self._rests.get(agent_id, until))
+
+    def rests_until(self, agent_id: str, now: datetime) -> datetime | None:
+        until = self._rests.get(agent_id)
+        if until is not None and until <= now:
+            del self._rests[agent_id]
+            return None
+        return until
 
     def found_busy(self, agent_id: str) -> None:
         self._learned[agent_id] = max(1, self.running(agent_id) - 1)

@@ -259,12 +259,21 @@ class Starter:
                 route.running, self._slots.running(route.agent_id) - int(route.agent_id == own)
             ),
             has_room=lambda route: (
-                route.agent_id == own or self._slots.has_room(route.agent_id, route.capacity)
+                self._slots.rests_until(route.agent_id, self._tools.now()) is None
+                and (route.agent_id == own or self._slots.has_room(route.agent_id, route.capacity))
             ),
         )
 
     def _take_place(self, step: StepState, route: Route) -> bool:
         ticket = self._tickets.pop(step.number, None)
+        rests_until = self._slots.rests_until(route.agent_id, self._tools.now())
+        if rests_until is not None:
+            if ticket is not None:
+                self._slots.leave(ticket)
+            reason = f"{route.name} asked not to be called before {rests_until:%H:%M:%S} UTC."
+            left_s = (rests_until - self._tools.now()) / timedelta(seconds=1)
+            self._hold(step, reason, min(left_s, QUEUE_AGAIN_S))
+            return False
         if ticket is not None and ticket.is_given and ticket.agent_id == route.agent_id:
             self._slots.use(ticket)
             self.held.pop(step.number, None)

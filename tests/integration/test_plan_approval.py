@@ -94,3 +94,11 @@ def test_a_task_that_waits_for_approval_can_be_canceled(coordinator: Coordinator
     assert ended(coordinator, task["id"])["status"] == "canceled"
     assert problem(act(coordinator, task["id"], "approve")) == (409, "WRONG_STATE")
     assert workshop.heard(task) == []
+
+
+def test_a_sequential_task_waits_for_an_approval_before_it_goes_on(
+    coordinator: Coordinator, workshop: Workshop
+) -> None:
+    task = run(coordinator, step(1, "say", approval=True), step(2, "say"), strategy="sequential")
+    assert statuses(task) == ["pending", "pending"]
+    assert workshop.heard(task, "say") == []

@@ -411,7 +411,9 @@ class ExecutorMachine(RuleBasedStateMachine):
                 self.ended[key] = step.status
 
     def _check_executions(self) -> None:
+        """Nothing is done that was not written down before, and nothing twice in silence."""
         executions = [each for worker in self.world.workers.values() for each in worker.executions]
+        assert {each.message_id for each in executions} <= self._intended()
         once = Counter((each.agent, each.start, each.message_id) for each in executions)
         assert not [key for key, count in once.items() if count > 1], "a message was executed twice"
         done: defaultdict[str, list[Execution]] = defaultdict(list)
@@ -422,6 +424,31 @@ class ExecutorMachine(RuleBasedStateMachine):
             if len(several) > 1:
                 step = self._step_of(text)
                 assert step.may_have_run_twice, (text, several)
+
+    def _intended(self) -> set[str]:
+        kinds = ("step.started", "step.answered")
+        with self.engine.connect() as connection:
+            found = connection.execute(select(TaskEvent.data).where(TaskEvent.kind.in_(kinds))).scalars()
+            return {data["message_id"] for data in found}
+
+    def _check_results(self) -> None:
+        """What a step completed with is what its agent did for the message that the step names."""
+        executions = [each for worker in self.world.workers.values() for each in worker.executions]
+        done = {each.message_id: each for each in executions if each.end == "done"}
+        for made in self._accepted():
+            _, steps, _ = self._rows(made.id)
+            for step in steps:
+                if step.status == StepStatus.COMPLETED and step.message_id is not None:
+                    assert step.output["text"] == f"did {done[step.message_id].text}"
+
+    def _check_orphans(self) -> None:
+        """No agent works on for nobody, unless the task says that this may be."""
+        for worker in self.world.workers.values():
+            for each in worker.executions:
+                if each.end is None:
+                    step = self._step_of(each.text)
+                    is_told = step.may_have_run_twice or step.cancel_answer in ("unknown", "refused")
+                    assert is_told or step.error["details"].get("may_have_run"), each
 
     def _step_of(self, text: str) -> Any:
         """By the instruction: "task1 step 2", and "item 0" for one of a list."""
@@ -480,6 +507,8 @@ class ExecutorMachine(RuleBasedStateMachine):
         assert self._open() == [], "not every task has ended"
         self._pass(LEASE_S)
         self.holds()
+        self._check_results()
+        self._check_orphans()
         for coordinator in self.world.alive():
             self._check_idle(coordinator)
 
@@ -557,6 +586,9 @@ def _check_replay(row: Any, steps: Sequence[Any], events: Sequence[Any]) -> None
         needs_approval=row.approval == "plan",
     )
     for event in events:
+        if event.kind == "step.started" and event.data["attempt"] == 1:
+            needs = replayed.steps[event.data["step_number"]].depends_on
+            assert all(replayed.steps[number].status.is_terminal for number in needs)
         evolve(replayed, Event(event.kind, event.data), event.created_at)
     assert _picked(replayed, REPLAYED_OF_TASK) == _picked(rows, REPLAYED_OF_TASK)
     assert _of_steps(replayed) == _of_steps(rows)

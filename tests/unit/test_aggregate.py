@@ -95,3 +95,10 @@ def test_a_step_that_failed_adds_no_text_and_is_a_gap() -> None:
 def test_tables_and_pictures_are_files_and_not_text() -> None:
     parts = [Part.from_text("a,b", media_type="text/csv"), Part.from_bytes(b"<svg/>", "image/svg+xml")]
     assert step_text([stored(1, part) for part in parts]) == ""
+
+
+def test_a_heading_shows_no_template() -> None:
+    steps = {number: step(number) for number in (1, 2)}
+    steps[2].planned = PlanStep(2, "{{steps.1.data.a}}", "skill")
+    result = aggregate(task(steps), [stored(1, Part.from_text("one")), stored(2, Part.from_text("two"))])
+    assert result.text == "## Do 1\n\none\n\n## Step 2\n\ntwo"
