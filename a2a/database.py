@@ -183,7 +183,9 @@ class _Sqlite:
 
 def _sqlite_engine(url: str, *, begin: str) -> Engine:
     # What rows hold is nobody's business in an error or a log.
-    engine = create_engine(url, pool_size=READERS, max_overflow=0, hide_parameters=True, json_serializer=_json)
+    engine = create_engine(
+        url, pool_size=READERS, max_overflow=0, hide_parameters=True, json_serializer=_json
+    )
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:

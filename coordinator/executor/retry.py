@@ -26,11 +26,15 @@ def prepare_retry(connection: Connection, task_id: str, now: datetime, default_d
     if status not in (TaskStatus.FAILED, TaskStatus.CANCELED):
         raise WrongState(task_id, status, "only a task that has failed or was canceled can be tried again")
     inputs = read_artifacts(connection, task_id, steps=[None])
+    begun = select(TaskStep.id).where(TaskStep.task_id == task_id, TaskStep.attempt > 0).limit(1)
+    # A plan that was refused is not approved by being tried again; one that ran was.
+    approval = row.approval if connection.execute(begun).first() is None else "none"
     request = NewTask(
         description=row.description,
         user_id=row.user_id,
         session_id=row.session_id,
         strategy=Strategy(row.strategy),
+        approval=approval,
         plan=Plan.from_json(row.plan) if row.plan is not None else None,
         deadline_s=(row.deadline_at - row.created_at) / timedelta(seconds=1),
         priority=row.priority,

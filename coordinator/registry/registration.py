@@ -65,7 +65,8 @@ def _card_url(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         port = parts.port
-    except ValueError as exc:
+        httpx.URL(url.strip())  # it knows of hosts that are none, such as xn--
+    except (ValueError, httpx.InvalidURL) as exc:
         raise CardRejected(url, "it is not a URL.") from exc
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise CardRejected(url, "its URL has to begin with http:// or https:// and name a host.")

@@ -1,4 +1,5 @@
-"""Agents that say for how long they are busy: all steps leave them in peace, and go elsewhere where they can."""
+"""Agents that say for how long they are busy: all steps leave them in peace, and go elsewhere where they
+can."""
 
 from collections.abc import Callable, Iterator
 

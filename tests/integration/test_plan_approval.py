@@ -102,3 +102,13 @@ def test_a_sequential_task_waits_for_an_approval_before_it_goes_on(
     task = run(coordinator, step(1, "say", approval=True), step(2, "say"), strategy="sequential")
     assert statuses(task) == ["pending", "pending"]
     assert workshop.heard(task, "say") == []
+
+
+def test_a_plan_that_was_refused_waits_for_its_approval_again(
+    coordinator: Coordinator, workshop: Workshop
+) -> None:
+    task = run(coordinator, step(1, "say"), approval="plan")
+    assert act(coordinator, task["id"], "cancel").status_code == 202
+    ended(coordinator, task["id"])
+    again = act(coordinator, task["id"], "retry").json()
+    assert again["status"] == "awaiting_approval"

@@ -439,6 +439,7 @@ class ExecutorMachine(RuleBasedStateMachine):
             _, steps, _ = self._rows(made.id)
             for step in steps:
                 if step.status == StepStatus.COMPLETED and step.message_id is not None:
+                    assert step.message_id in done, step
                     assert step.output["text"] == f"did {done[step.message_id].text}"
 
     def _check_orphans(self) -> None:
@@ -482,6 +483,9 @@ class ExecutorMachine(RuleBasedStateMachine):
         try:
             if sys.exc_info()[0] is None:
                 self._until_all_have_ended()
+        except AssertionError as exc:
+            exc.add_note(self._story())
+            raise
         finally:
             self._close()
 
