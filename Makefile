@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := $(VENV)/tools/bin/uv
 STAMP  := $(VENV)/.synced
 
-.PHONY: run check test bench interop format clean
+.PHONY: run check test chaos bench interop format clean
 
 run: $(STAMP)
 	@$(BIN)/parley up || [ $$? -eq 130 ]
@@ -20,6 +20,12 @@ check: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -q -n auto --dist loadfile
+
+# Kill and freeze processes at random for minutes; a failure names its seed. `make test` does it for seconds.
+CHAOS_SECONDS ?= 120
+CHAOS_SEEDS ?= $(shell shuf -i 1-999999 -n 3 | xargs)
+chaos: $(STAMP)
+	CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEEDS="$(CHAOS_SEEDS)" $(BIN)/pytest -s tests/e2e/test_chaos.py
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks.run

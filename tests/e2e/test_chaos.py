@@ -1,6 +1,6 @@
 """Anything dies or freezes at any time, by a seed, while tasks come in; then it is calm. Promises 1 to 4:
-each accepted task ends, each history is whole, nothing was done twice unless its step says so, and what may
-not go from one agent to another has not.
+each accepted task ends, each history is whole, nothing was done twice unless its step says so, and what is to
+stay with one agent has.
 
 CHAOS_SECONDS and CHAOS_SEEDS make it longer (`make chaos`). On PostgreSQL two coordinators share a database.
 """
@@ -79,6 +79,8 @@ class Chaos:
     def calm(self) -> list[dict[str, Any]]:
         """Everything lives; the tasks that were accepted, once all have ended."""
         self._thaw(before=float("inf"))
+        for name in self._coordinators:
+            self._network.until_ready(name)
         until(self._all_accepted, within_s=CALM_WITHIN_S, what="every task accepted")
         until(self._all_ended, within_s=CALM_WITHIN_S, what="every task ended")
         return [self._network.task(task_id) for task_id in self.accepted]

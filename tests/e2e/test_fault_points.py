@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from coordinator.executor import history
+from tests.support.foreign_agent import ForeignAgent
 from tests.support.network import SLOW_AGENT, TERMINAL, Network, step, twice, until
 
 FAULTY = "tests.support.faulty_coordinator:app"
@@ -60,6 +61,7 @@ IN_A_CANCEL = [
     "after_cancel",
     *after("task.cancel_requested", "step.canceled", "task.canceled"),
 ]
+AT_A_LOGIN = after("step.looked", "step.resumed")
 IN_A_REVISION = after("task.plan_revised")
 IN_A_FAILURE = after("task.failed")
 WITHOUT_AGENTS = after("task.waiting")
@@ -70,7 +72,12 @@ class Person:
 
     def __init__(self, network: Network, faults: str, file: Path) -> None:
         self._network = network
-        self._faults = {"FAULTS": faults, "FAULTS_FILE": str(file), "STEPS_MAX_RUNNING": "2"}
+        self._settings = {
+            "FAULTS": faults,
+            "FAULTS_FILE": str(file),
+            "STEPS_MAX_RUNNING": "2",
+            "STEPS_LOOK_AGAIN_S": "0.1",
+        }
         self._file = file
         self._left = len(faults.split())
 
@@ -79,7 +86,7 @@ class Person:
         return self._file.exists() and len(self._file.read_text().splitlines()) == self._left
 
     def start(self) -> None:
-        self._network.start_coordinator(app=FAULTY, **self._faults)
+        self._network.start_coordinator(app=FAULTY, **self._settings)
 
     def start_with_agent(self, *, seconds: float = 0.2) -> None:
         self.start()
@@ -108,13 +115,13 @@ class Person:
         headers = {"Idempotency-Key": secrets.token_hex(8)}
         return str(self.insists("POST", "/api/tasks", json=body, headers=headers)["task_id"])
 
-    def brings_to_end(self, task_id: str) -> dict[str, Any]:
+    def brings_to_end(self, task_id: str, *, answers: bool = True) -> dict[str, Any]:
         tasks: list[dict[str, Any]] = []
         path = f"/api/tasks/{task_id}"
 
         def has_ended() -> bool:
             tasks.append(self.insists("GET", path))
-            if tasks[-1]["status"] == "input_required":
+            if answers and tasks[-1]["status"] == "input_required":
                 self.insists("POST", f"{path}/input", json={"parts": [{"text": "Oslo"}]})
             if tasks[-1]["status"] == "awaiting_approval":
                 self.insists("POST", f"{path}/approve")
@@ -205,6 +212,26 @@ def test_a_cancel_that_was_accepted_reaches_the_agent(
     assert_done_once(bare_network, task)
 
 
+@pytest.mark.parametrize("faults", AT_A_LOGIN)
+def test_a_step_whose_agent_waits_for_a_login_goes_on_once_it_has_happened_elsewhere(
+    bare_network: Network,
+    meet: Callable[[str], Person],
+    serve_foreign: Callable[[], ForeignAgent],
+    faults: str,
+) -> None:
+    agent, person = serve_foreign(), meet(faults)
+    agent.is_locked = True
+    person.start()
+    bare_network.register(agent.url)
+    task_id = person.creates(description="toil", plan={"steps": [step(1, "toil")]})
+    until(lambda: person.has_seen_it_die() or agent.calls.count("GetTask") > 1, within_s=10, what="it looked")
+    agent.finish()
+    task = person.brings_to_end(task_id, answers=False)
+    assert (task["status"], task["error"]) == ("completed", None)
+    assert_done_once(bare_network, task)
+    assert len(agent.executions) == 1
+
+
 @pytest.mark.parametrize("faults", IN_A_REVISION)
 def test_a_revision_of_the_plan_is_made_once(
     bare_network: Network, meet: Callable[[str], Person], faults: str
@@ -229,7 +256,15 @@ def test_a_task_that_has_failed_stays_so(
 
 
 def test_every_kind_of_event_is_a_point_at_which_it_dies_here() -> None:
-    points = [*IN_THE_PLAN, *IN_WORDS, *IN_A_CANCEL, *IN_A_REVISION, *IN_A_FAILURE, *WITHOUT_AGENTS]
+    points = [
+        *IN_THE_PLAN,
+        *IN_WORDS,
+        *IN_A_CANCEL,
+        *AT_A_LOGIN,
+        *IN_A_REVISION,
+        *IN_A_FAILURE,
+        *WITHOUT_AGENTS,
+    ]
     tried = {point.partition("#")[0] for faults in points for point in faults.split()}
     kinds = [*history._ON_TASK, *history._ON_STEP, "task.created", "step.reattached"]
     assert set(after(*kinds)) <= tried

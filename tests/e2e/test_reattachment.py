@@ -5,9 +5,7 @@ The fault points say when the coordinator dies: before a message went out, or af
 anything was written of it, so that only the agent knows the remote task.
 """
 
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +13,12 @@ import pytest
 
 from tests.support.foreign_agent import ALL, ForeignAgent
 from tests.support.network import SLOW_AGENT, Network, step, until
-from tests.support.server import serving
 
 FAULTY = "tests.support.faulty_coordinator:app"
 PUSH = "CreateTaskPushNotificationConfig"
 LISTLESS = [method for method in ALL if method != "ListTasks"]
 
 Serve = Callable[..., ForeignAgent]
-
-
-@pytest.fixture
-def serve_foreign(bare_network: Network) -> Iterator[Serve]:
-    """Serves an agent that knows these methods, to be registered by hand."""
-    with ExitStack() as stack:
-
-        def serve(**how: Any) -> ForeignAgent:
-            bound = socket.create_server(("127.0.0.1", 0))
-            agent = ForeignAgent(f"http://127.0.0.1:{bound.getsockname()[1]}", **how)
-            stack.enter_context(serving(agent.app(), listening=bound))
-            return agent
-
-        yield serve
 
 
 def start_faulty(network: Network, faults: str, folder: Path) -> None:

@@ -240,13 +240,13 @@ class Worker:
         try:
             await asyncio.sleep(behaviour.seconds)
             execution.end = behaviour.end
-            return await _turned(request, behaviour)
+            return await _turned(execution.text, behaviour)
         except asyncio.CancelledError:
             execution.end = execution.end or "canceled"
             raise
 
 
-async def _turned(request: Request, behaviour: Behaviour) -> list[Part]:
+async def _turned(text: str, behaviour: Behaviour) -> list[Part]:
     match behaviour.end:
         case "fail" | "fail for good":
             raise SkillFailed("It did not work.", retryable=behaviour.end == "fail")
@@ -259,7 +259,7 @@ async def _turned(request: Request, behaviour: Behaviour) -> list[Part]:
         case "hang":
             await asyncio.get_running_loop().create_future()
     data = [] if behaviour.data is None else [Part.from_data(behaviour.data)]
-    return [Part.from_text(f"did {request.text}"), *data]
+    return [Part.from_text(f"did {text}"), *data]
 
 
 async def register(

@@ -43,8 +43,10 @@ class _Task:
 
 
 class ForeignAgent:
-    """Works on a message until `finish`, or with `is_quick` no time at all. Where it pushes, it does not
-    stream. `calls` are the methods it was asked for, `executions` the ids of the messages it worked on."""
+    """Works on a message until `finish`, or with `is_quick` no time at all. With `is_locked` it first wants
+    somebody to log in, of which it learns elsewhere. Where it pushes, it does not stream. `calls` are the
+    methods it was asked for, `executions` the ids of the messages it worked on, `told` the answers to its
+    notifications."""
 
     def __init__(
         self, url: str, *, methods: Collection[str] = ALL, streams: bool = False, pushes: bool = False
@@ -56,6 +58,7 @@ class ForeignAgent:
         self._tasks: dict[str, _Task] = {}
         self._receivers: dict[str, list[Json]] = {}
         self.is_quick = False
+        self.is_locked = False
         self.calls: list[str] = []
         self.executions: list[str] = []
         self.told: list[int] = []
@@ -134,6 +137,8 @@ class ForeignAgent:
         self._tasks[task.id] = task
         receiver = params.get("configuration", {}).get("taskPushNotificationConfig")
         self._receivers[task.id] = [receiver] if receiver else []
+        if self.is_locked:
+            task.state = "TASK_STATE_AUTH_REQUIRED"
         if self.is_quick:
             self._end(task, "TASK_STATE_COMPLETED")
         return task

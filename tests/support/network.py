@@ -102,13 +102,13 @@ class Network:
         self, name: str = "coordinator", app: str = "coordinator.app:app", **settings: str
     ) -> None:
         """Returns once it is ready, or dead again."""
-        server = self.begin_coordinator(name, app, **settings)
-        ready = f"{self.url_of(name)}/ready"
-        until(
-            lambda: self._answers(ready) or not server.is_alive,
-            within_s=START_S,
-            what=f"{name} is ready",
-        )
+        self.begin_coordinator(name, app, **settings)
+        self.until_ready(name)
+
+    def until_ready(self, name: str) -> None:
+        """Or dead."""
+        ready, server = f"{self.url_of(name)}/ready", self._servers[name]
+        until(lambda: self._answers(ready) or not server.is_alive, within_s=START_S, what=f"{name} is ready")
 
     def begin_agent(self, name: str, app: str, **settings: str) -> str:
         """Does not wait until it is registered; its URL."""
