@@ -1,16 +1,12 @@
 """docs/protocol.md names the test that shows each clause: they are there, and no clause is left without."""
 
-import ast
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.architecture.named_tests import NAMED, ROOT, missing_tests
+
 PAGE = ROOT / "docs" / "protocol.md"
-TESTS = ROOT / "tests"
-NAMED = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 LEVELS = {"MUST", "SHOULD", "MAY"}
 COLUMNS = 4
 
@@ -22,21 +18,8 @@ def _rows() -> list[list[str]]:
     return [row for row in rows if len(row) > 1 and row[1] in LEVELS]
 
 
-@cache
-def _tests_in(name: str) -> frozenset[str]:
-    return frozenset(
-        node.name
-        for path in TESTS.rglob(name)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-
-
 def test_each_test_that_is_named_is_there() -> None:
-    named = NAMED.findall(PAGE.read_text())
-    missing = [f"{name}::{test}" for name, test in named if test not in _tests_in(name)]
-    assert missing == []
-    assert named, "the page names no tests at all"
+    assert missing_tests(PAGE.read_text()) == []
 
 
 @pytest.mark.parametrize("row", _rows(), ids=lambda row: row[0])

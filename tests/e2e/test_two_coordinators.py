@@ -15,6 +15,8 @@ LEASE_S = 2.0
 # A look for orphans each second, and a busy machine.
 TAKEN_OVER_WITHIN_S = LEASE_S + 1.0 + 3.0
 TASKS = 30
+PLAN = {"steps": [step(1, "ponder"), step(2, "note", 1)]}
+FAULTY = "tests.support.faulty_coordinator:app"
 
 
 @pytest.fixture
@@ -25,13 +27,15 @@ def database_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
 
 @pytest.fixture
 def network(tmp_path: Path, database_url: str, nursery: Nursery) -> Iterator[Network]:
-    """The coordinators "coordinator" and "other", and an agent that has registered with the latter."""
+    """With the coordinator "other"; the one called "coordinator" is the test's."""
     with Network(tmp_path, database_url, nursery, TASKS_LEASE_S=str(LEASE_S)) as network:
-        network.start_coordinator()
         network.start_coordinator("other")
-        other = network.url_of("other")
-        network.start_agent("slow", SLOW_AGENT, COORDINATOR_URL=other, SLOW_AGENT_SECONDS="8")
         yield network
+
+
+def start_agent(network: Network, *, seconds: float) -> None:
+    other = network.url_of("other")
+    network.start_agent("slow", SLOW_AGENT, COORDINATOR_URL=other, SLOW_AGENT_SECONDS=str(seconds))
 
 
 def running(network: Network, name: str) -> int:
@@ -39,12 +43,13 @@ def running(network: Network, name: str) -> int:
     return found
 
 
-def create_tasks(network: Network, count: int = TASKS) -> list[str]:
+def create_tasks(network: Network) -> list[str]:
     """All owned by "coordinator", and all at work."""
-    plan = {"steps": [step(1, "ponder"), step(2, "note", 1)]}
-    ids = [network.create(description=f"ponder {number}", plan=plan) for number in range(count)]
-    until(lambda: len(network.executions()) == count, within_s=20, what="all are at work")
-    assert (running(network, "coordinator"), running(network, "other")) == (count, 0)
+    network.start_coordinator()
+    start_agent(network, seconds=8)
+    ids = [network.create(description=f"ponder {number}", plan=PLAN) for number in range(TASKS)]
+    until(lambda: len(network.executions()) == TASKS, within_s=20, what="all are at work")
+    assert (running(network, "coordinator"), running(network, "other")) == (TASKS, 0)
     return ids
 
 
@@ -96,23 +101,37 @@ def test_a_coordinator_that_was_frozen_for_longer_than_its_lease_changes_nothing
     assert_done_once(network, ids)
 
 
-def test_a_coordinator_that_was_frozen_until_its_tasks_had_ended_changes_nothing(network: Network) -> None:
-    ids = create_tasks(network, count=5)
+@pytest.mark.parametrize(
+    "point",
+    [
+        *(f"before_commit#{number}" for number in (2, 3, 5, 7)),
+        *("before_send", "after_send", "before_send#2", "after_send#2", "after_commit:step.completed"),
+    ],
+)
+def test_what_a_coordinator_was_about_to_do_when_it_froze_is_not_done_after_its_lease(
+    network: Network, tmp_path: Path, point: str
+) -> None:
+    frozen_at = tmp_path / "faults.log"
+    settings = {"FAULTS": point, "FAULTS_FILE": str(frozen_at), "FAULTS_SIGNAL": "SIGSTOP"}
+    network.start_coordinator(app=FAULTY, **settings)
+    start_agent(network, seconds=0.3)
+    task_id = network.create(description="ponder", plan=PLAN)
+    until(frozen_at.exists, within_s=10, what="it froze")
+    until(lambda: all_ended(network, [task_id]), within_s=20, what="the other brought it to its end")
+    before = network.clients["other"].get(f"/api/tasks/{task_id}").json()
 
-    network.server("coordinator").stop()
-    until(lambda: all_ended(network, ids), within_s=40, what="all have ended")
-    before = [network.clients["other"].get(f"/api/tasks/{task_id}").json() for task_id in ids]
     network.server("coordinator").go_on()
     until(lambda: running(network, "coordinator") == 0, within_s=10, what="the late one has let go")
 
-    assert [network.task(task_id) for task_id in ids] == before
-    assert_done_once(network, ids)
+    assert "lease_lost" in network.log_of("coordinator")
+    assert network.task(task_id) == before
+    assert_done_once(network, [task_id])
 
 
-def test_both_make_and_run_tasks_and_either_shows_them_all(network: Network) -> None:
-    """A cancel that comes to the one reaches the run of the other."""
-    plan = {"steps": [step(1, "ponder")]}
-    task_id = network.create(description="ponder", plan=plan)
+def test_a_cancel_that_comes_to_the_one_reaches_the_run_of_the_other(network: Network) -> None:
+    network.start_coordinator()
+    start_agent(network, seconds=60)
+    task_id = network.create(description="ponder", plan=PLAN)
     until(network.executions, within_s=10, what="it began")
     other = network.clients["other"]
     assert other.post(f"/api/tasks/{task_id}/cancel").status_code == 202

@@ -56,7 +56,8 @@ EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "25"))
 NAMES = ("alpha", "beta", "gamma")
 STREAMING = {"alpha": True, "beta": False, "gamma": True}
 DEADLINES_S = (5.0, 40.0, 90.0)
-SETTLE_S = 0.02
+SETTLE_S = 0.05
+RESTART_S = 1.0
 # What a lease, a step and its retries can take beyond a deadline.
 REPLAYED_OF_TASK = ("status", "waiting_for", "cancel_requested")
 REPLAYED_OF_STEP = (
@@ -102,6 +103,7 @@ POINTS = st.sampled_from(
 )
 
 
+DEATHS = st.tuples(POINTS, st.integers(1, 4))
 BEHAVIOURS = st.builds(
     Behaviour,
     end=st.sampled_from(
@@ -123,6 +125,21 @@ class Trouble:
     faults: Sequence[NetworkFault | None]
 
 
+@dataclass(frozen=True)
+class Storm:
+    """How likely anything goes wrong: a request, a turn of an agent, a coordinator at each of its points."""
+
+    faults: float = 0.0
+    turns: float = 0.0
+    deaths: float = 0.0
+
+
+STORMS = st.builds(
+    Storm,
+    faults=st.sampled_from([0.0, 0.05, 0.2, 0.4]),
+    turns=st.sampled_from([0.0, 0.1, 0.3]),
+    deaths=st.sampled_from([0.0, 0.0, 0.01, 0.03]),
+)
 TROUBLES = st.builds(Trouble, name=HOSTS, behaviours=st.lists(BEHAVIOURS, max_size=4), faults=FAULTS)
 
 
@@ -163,6 +180,7 @@ class World:
         self.coordinators: list[Coordinator] = []
         self.registry = Database(url)
         self.outside = Process("outside")
+        self.storm = Storm()
         for name, worker in self.workers.items():
             self.hosts[f"{name}.test"] = AgentHost(name, worker.make, partial(self._is_back, name))
         self.http = httpx.AsyncClient(transport=FaultyTransport(self.hosts), trust_env=False)
@@ -172,11 +190,29 @@ class World:
         for name in NAMES:
             await self._register(name)
         await self.start()
+        self.outside.run(self._supervise())
+
+    def rage(self, storm: Storm) -> None:
+        self.storm = storm
+        for host in self.hosts.values():
+            host.fault_rate = storm.faults
+        for worker in self.workers.values():
+            worker.trouble_rate = storm.turns
+        for coordinator in self.alive():
+            coordinator.death_rate = storm.deaths
+
+    async def _supervise(self) -> None:
+        """In a storm there is always one that comes back."""
+        while True:
+            await asyncio.sleep(RESTART_S)
+            if not self.alive() and self.storm.deaths:
+                await self.start()
 
     async def start(self) -> Coordinator:
         coordinator = Coordinator(len(self.coordinators) + 1, self.url, self.hosts, self.audit)
         self.coordinators.append(coordinator)
         await coordinator.started()
+        coordinator.death_rate = self.storm.deaths
         return coordinator
 
     def alive(self) -> list[Coordinator]:
@@ -203,8 +239,19 @@ class ExecutorMachine(RuleBasedStateMachine):
         seed=st.integers(0, 2**16),
         tasks=st.lists(requests(), min_size=1, max_size=2),
         troubles=st.lists(TROUBLES, max_size=3),
+        deaths=st.lists(DEATHS, max_size=2),
+        has_two=st.booleans(),
+        storm=STORMS,
     )
-    def open(self, seed: int, tasks: Sequence[NewTask], troubles: Sequence[Trouble]) -> None:
+    def open(
+        self,
+        seed: int,
+        tasks: Sequence[NewTask],
+        troubles: Sequence[Trouble],
+        deaths: Sequence[tuple[str, int]],
+        has_two: bool,
+        storm: Storm,
+    ) -> None:
         self.logged: list[str] = []
         self._quiet()
         self.folder = tempfile.TemporaryDirectory()
@@ -219,6 +266,10 @@ class ExecutorMachine(RuleBasedStateMachine):
         self.world = self.runner.run(self._opened(url))
         for trouble in troubles:
             self.trouble(trouble)
+        self.doom(0, deaths)
+        if has_two:
+            self.start()
+        self.storm(storm)
         for request in tasks:
             self.create(request, at=0)
 
@@ -253,10 +304,7 @@ class ExecutorMachine(RuleBasedStateMachine):
 
     def _ask(self, number: int, request: Callable[[Any], Coroutine[Any, Any, T]]) -> T | None:
         """A request to one of the living coordinators; None where it was refused, or the process died."""
-        alive = [each for each in self.world.alive() if not each.is_frozen]
-        if not alive:
-            return None
-        coordinator = alive[number % len(alive)]
+        coordinator = self._alive(number)
 
         async def asked() -> T | None:
             executor = await coordinator.started()
@@ -307,7 +355,7 @@ class ExecutorMachine(RuleBasedStateMachine):
 
     # What happens.
 
-    @rule(seconds=st.sampled_from([0.05, 0.3, 1.0, 4.0, 20.0]))
+    @rule(seconds=st.sampled_from([0.1, 0.5, 2.0, 6.0, 20.0]))
     def wait(self, seconds: float) -> None:
         self._pass(seconds)
 
@@ -315,6 +363,10 @@ class ExecutorMachine(RuleBasedStateMachine):
     def trouble(self, trouble: Trouble) -> None:
         self.world.workers[trouble.name].behaviours.extend(trouble.behaviours)
         self.world.hosts[f"{trouble.name}.test"].faults.extend(trouble.faults)
+
+    @rule(storm=STORMS)
+    def storm(self, storm: Storm) -> None:
+        self.world.rage(storm)
 
     @rule(name=HOSTS)
     def restart_agent(self, name: str) -> None:
@@ -324,43 +376,45 @@ class ExecutorMachine(RuleBasedStateMachine):
         self._run(restart())
         self._pass(SETTLE_S)
 
-    @precondition(lambda self: self.world.alive())
-    @rule(which=st.integers(0, 1))
-    def kill(self, which: int) -> None:
-        alive = self.world.alive()
-        self._run(_now(alive[which % len(alive)].kill))
+    @rule(which=st.integers(0, 1), replaced=st.booleans())
+    def kill(self, which: int, replaced: bool) -> None:
+        coordinator = self._alive(which)
+        self._run(_now(coordinator.kill))
+        if replaced:
+            self._run(self.world.start())
         self._pass(SETTLE_S)
 
-    @precondition(lambda self: self.world.alive())
-    @rule(which=st.integers(0, 1), point=POINTS, times=st.integers(1, 3))
-    def kill_at(self, which: int, point: str, times: int) -> None:
-        alive = self.world.alive()
-        alive[which % len(alive)].deaths[point] = times
+    @rule(which=st.integers(0, 1), deaths=st.lists(DEATHS, min_size=1, max_size=3))
+    def doom(self, which: int, deaths: Sequence[tuple[str, int]]) -> None:
+        """It will die at the first of these points."""
+        self._alive(which).deaths.update(dict(deaths))
 
-    @precondition(lambda self: len(self.world.alive()) < 2)
-    @rule()
-    def start(self) -> None:
-        self._run(self.world.start())
+    @rule(which=st.integers(0, 1), seconds=st.sampled_from([2.0, LEASE_S + 3.0]))
+    def freeze(self, which: int, seconds: float) -> None:
+        """Its leases may run out meanwhile; another one is there."""
+        coordinator = self._alive(which)
+        coordinator.freeze()
+        if len(self.world.alive()) < 2:
+            self._run(self.world.start())
+        self._pass(seconds)
+        coordinator.thaw()
+        self._pass(SETTLE_S)
 
-    @precondition(lambda self: self.world.alive())
     @rule(which=st.integers(0, 1))
     def stop(self, which: int) -> None:
-        alive = [each for each in self.world.alive() if not each.is_frozen]
-        if alive:
-            self._run(alive[which % len(alive)].stop())
+        self._run(self._alive(which).stop())
 
-    @precondition(lambda self: self.world.alive())
-    @rule(which=st.integers(0, 1))
-    def freeze(self, which: int) -> None:
-        alive = self.world.alive()
-        alive[which % len(alive)].freeze()
-
-    @precondition(lambda self: any(each.is_frozen for each in self.world.alive()))
     @rule()
-    def thaw(self) -> None:
-        for coordinator in self.world.alive():
-            coordinator.thaw()
-        self._pass(SETTLE_S)
+    def start(self) -> None:
+        if len(self.world.alive()) < 2:
+            self._run(self.world.start())
+
+    def _alive(self, which: int) -> Coordinator:
+        """One of the living; a new one where there is none."""
+        if not self.world.alive():
+            self._run(self.world.start())
+        alive = self.world.alive()
+        return alive[which % len(alive)]
 
     # What has to hold.
 
@@ -492,13 +546,13 @@ class ExecutorMachine(RuleBasedStateMachine):
     def _until_all_have_ended(self) -> None:
         """Nothing fails any more; half of what waits for somebody is served, the rest is left to its
         deadline."""
+        self.world.rage(Storm())
         for host in self.world.hosts.values():
             host.faults.clear()
         for worker in self.world.workers.values():
             worker.behaviours.clear()
         for coordinator in self.world.alive():
             coordinator.deaths.clear()
-            coordinator.thaw()
         if not self.world.alive():
             self._run(self.world.start())
         ends_at = self.loop.time() + max(DEADLINES_S) + 2 * LEASE_S

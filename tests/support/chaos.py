@@ -2,6 +2,7 @@
 write to the database is watched."""
 
 import asyncio
+import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -107,12 +108,13 @@ class ProcessDatabase(Database):
 
 class Coordinator:
     """A coordinator process without its API. `deaths` are fault points and how often each is passed until the
-    process dies there."""
+    process dies there; `death_rate` is how likely it dies at any."""
 
     def __init__(self, number: int, url: str, hosts: dict[str, AgentHost], audit: Audit) -> None:
         self.process = Process(f"coordinator {number}")
         self.database = ProcessDatabase(url, self.process, audit)
         self.deaths: Counter[str] = Counter()
+        self.death_rate = 0.0
         self._hosts = hosts
         self._executor: asyncio.Future[Executor] = asyncio.get_running_loop().create_future()
         self._main = self.process.run(self._live())
@@ -148,11 +150,11 @@ class Coordinator:
     def _fault(self, point: str) -> None:
         if self.process.is_dead:
             raise Killed
-        if self.deaths[point]:
-            self.deaths[point] -= 1
-            if not self.deaths[point]:
-                self.kill()
-                raise Killed
+        is_doomed = self.deaths[point] == 1 or _chance().random() < self.death_rate
+        self.deaths[point] = max(0, self.deaths[point] - 1)
+        if is_doomed:
+            self.kill()
+            raise Killed
 
     async def _live(self) -> None:
         loop = asyncio.get_running_loop()
@@ -185,6 +187,12 @@ def chaos_settings() -> Settings:
     )
 
 
+def _chance() -> random.Random:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop.random
+
+
 # Agents.
 
 
@@ -198,7 +206,8 @@ class Behaviour:
     data: Any = None
 
 
-USUAL = Behaviour("done", data={"total": 2, "items": [0, 1]})
+ENDS = ("done", "ask", "fail", "fail for good", "reject", "crash", "hang")
+USUAL = Behaviour("done", 0.3, data={"total": 2, "items": [0, 1]})
 
 
 @dataclass
@@ -213,12 +222,14 @@ class Execution:
 
 
 class Worker:
-    """An agent with the skill `work`; what it does next is told by the test, and what it did is kept."""
+    """An agent with the skill `work`; what it does next is told by the test, and what it did is kept.
+    `trouble_rate` is how likely it does something else than usual."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.executions: list[Execution] = []
         self.behaviours: deque[Behaviour] = deque()
+        self.trouble_rate = 0.0
         self._starts = 0
 
     def make(self, process: Process) -> FastAPI:
@@ -236,7 +247,7 @@ class Worker:
         asked = request.history[0] if request.history else request.message
         execution = Execution(self.name, self._starts, request.message.message_id, asked.spoken_text())
         self.executions.append(execution)
-        behaviour = self.behaviours.popleft() if self.behaviours else USUAL
+        behaviour = self._next()
         try:
             await asyncio.sleep(behaviour.seconds)
             execution.end = behaviour.end
@@ -244,6 +255,15 @@ class Worker:
         except asyncio.CancelledError:
             execution.end = execution.end or "canceled"
             raise
+
+    def _next(self) -> Behaviour:
+        if self.behaviours:
+            return self.behaviours.popleft()
+        chance = _chance()
+        if chance.random() >= self.trouble_rate:
+            return USUAL
+        seconds = chance.choice([0.0, 0.1, 3.0, 12.0])
+        return Behaviour(chance.choice(ENDS), seconds, USUAL.data)
 
 
 async def _turned(text: str, behaviour: Behaviour) -> list[Part]:

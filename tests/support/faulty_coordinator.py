@@ -1,12 +1,14 @@
 """A coordinator that kills itself at named fault points, one after the other: FAULTS="before_send#2
 after_commit:step.resent" is the second send, and after the restart the first time a message is sent again.
 
-FAULTS_FILE gets a line with each death, so that a restarted process knows what is left.
+FAULTS_FILE gets a line with each, so that a restarted process knows what is left. With FAULTS_SIGNAL=SIGSTOP
+it freezes instead, and goes on from there when it is told to.
 """
 
 import os
 import signal
 from pathlib import Path
+from typing import Literal
 
 from pydantic_settings import BaseSettings
 
@@ -17,6 +19,7 @@ from coordinator.executor.faults import Fault
 class FaultSettings(BaseSettings):
     faults: str
     faults_file: Path
+    faults_signal: Literal["SIGKILL", "SIGSTOP"] = "SIGKILL"
 
 
 def deadly(settings: FaultSettings) -> Fault:
@@ -35,7 +38,7 @@ def deadly(settings: FaultSettings) -> Fault:
         if times_left == 0:
             with settings.faults_file.open("a") as file:
                 file.write(f"{left[0]}\n")
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[settings.faults_signal])
 
     return fault
 

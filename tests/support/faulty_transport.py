@@ -40,12 +40,14 @@ class NetworkFault(StrEnum):
 @dataclass
 class AgentHost:
     """Where an agent runs. `make` builds its app anew each time it starts; `is_back` is called then, as an
-    agent registers when it starts. `faults` are those of its next requests, None of one that has none."""
+    agent registers when it starts. `faults` are those of its next requests, None of one that has none;
+    `fault_rate` is how likely each other request has one."""
 
     name: str
     make: Callable[[Process], FastAPI]
     is_back: Callable[[], None] = lambda: None
     faults: deque[NetworkFault | None] = field(default_factory=deque)
+    fault_rate: float = 0.0
     starts: int = 0
     process: Process = field(init=False)
     app: FastAPI = field(init=False)
@@ -56,6 +58,12 @@ class AgentHost:
     @property
     def url(self) -> str:
         return f"http://{self.name}.test"
+
+    def next_fault(self) -> NetworkFault | None:
+        if self.faults:
+            return self.faults.popleft()
+        chance = _loop().random
+        return chance.choice(list(NetworkFault)) if chance.random() < self.fault_rate else None
 
     def restart(self) -> None:
         """Its memory is gone, and so is what it was at."""
@@ -80,7 +88,7 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         await asyncio.sleep(_loop().pause_s())
         if client is not None and client.is_dead:
             raise httpx.ConnectError("its process is dead", request=request)
-        fault = host.faults.popleft() if host.faults else None
+        fault = host.next_fault()
         match fault:
             case NetworkFault.refused:
                 raise httpx.ConnectError("connection refused", request=request)
