@@ -26,6 +26,9 @@ Run = Callable[[Connection, Sequence[Query[Any]]], list[Any]]
 MAX_GROUP = 256
 CONFLICT_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2)
 READERS = 4
+# No transaction waits for anything but the database: a session that leaves one open is that of a process that
+# is frozen or cut off, and until PostgreSQL ends it everybody else waits for its locks.
+IDLE_IN_TRANSACTION = "5s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ class _Postgres:
             pool_pre_ping=True,
             hide_parameters=True,
             json_serializer=_json,
+            connect_args={"server_settings": {"idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION}},
         )
 
     async def read(self, query: Query[T]) -> T:
