@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from a2a.card_types import AgentExtension
 from a2a.types import Json
@@ -22,7 +23,10 @@ def deduplication(store_url: str | None) -> AgentExtension:
     if store_url is None:
         memory_id = secrets.token_hex(8)
     else:
-        memory_id = hashlib.sha256(store_url.encode()).hexdigest()[:16]
+        parsed = urlsplit(store_url)
+        # Not of the password: the card is public.
+        named = f"{parsed.scheme} {parsed.hostname} {parsed.port} {parsed.path}"
+        memory_id = hashlib.sha256(named.encode()).hexdigest()[:16]
     return AgentExtension(
         uri=EXTENSION_URI,
         description="A message that is sent again is answered with the task it made.",

@@ -2,7 +2,14 @@
 
 import secrets
 import time
+from datetime import UTC, datetime
 from uuid import UUID
+
+
+def made_at(identifier: str) -> datetime:
+    """When an id of `new_id` was made, to the millisecond."""
+    milliseconds = int(identifier.rpartition("_")[2][:12], 16)
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC)
 
 
 def new_id(prefix: str) -> str:

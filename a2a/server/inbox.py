@@ -1,6 +1,7 @@
 """Where messages come in: the task each makes or continues, found and begun."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -264,5 +265,8 @@ def _check_context_id(context_id: str | None) -> None:
 
 def _message_key(owner: str, message: Message) -> MessageKey:
     """Same caller, same id and same content: a client may use one id for different messages of a session."""
-    content = f"{owner}\n{message.model_dump_json()}".encode()
+    is_free = message.metadata or any(p.data is not None or p.metadata for p in message.parts)
+    # A caller that sends again what it has kept may give the keys of its own JSON in another order.
+    body = json.dumps(message.to_json(), sort_keys=True) if is_free else message.model_dump_json()
+    content = f"{owner}\n{body}".encode()
     return hashlib.blake2b(content, digest_size=16).digest()

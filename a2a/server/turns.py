@@ -367,7 +367,7 @@ def lost(stored: StoredTask) -> StoredTask:
         context_id=stored.task.context_id,
         task_id=stored.task.id,
     )
-    said.metadata = {"retryable": True}
+    said.metadata = {"retryable": True, "mayHaveRun": True}
     task = stored.task.model_copy(update={"status": status_now(TaskState.FAILED, said)})
     return StoredTask(task, stored.owner, stored.version + 1, stored.skill_id)
 

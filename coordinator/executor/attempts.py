@@ -13,10 +13,12 @@ from a2a.errors import A2AError
 from a2a.types import Json, Message, Task, format_timestamp
 from coordinator.clock import Now
 from coordinator.executor.delivery import Durations, choose_delivery
-from coordinator.executor.dispatch import Call, CancelAnswer, Dispatcher, Found, Listener
+from coordinator.executor.dispatch import CancelAnswer, Dispatcher, Found
+from coordinator.executor.remote import Call, Listener
 from coordinator.executor.slots import Slots
 from coordinator.executor.state import Asked, AttemptFailed, Outcome, Problem, StepState, TaskState
 from coordinator.registry.store import Route
+from models.ids import made_at
 from models.states import StepStatus
 
 MAX_PROGRESS_EVENTS = 500
@@ -92,11 +94,10 @@ class Attempts:
         """Whether a remote task that asked has gone on by itself; then it is followed."""
         self._start(step, route, partial(self._look, step, route))
 
-    def answer(self, step: StepState, route: Route, message: Message, *, is_first: bool) -> None:
-        """Give the agent what a person answered. Another time only if it still asks: the answer may have
-        arrived before."""
-        work = self._send if is_first else self._answer_again
-        self._start(step, route, partial(work, step, route, message))
+    def answer(self, step: StepState, route: Route, message: Message) -> None:
+        """Give the agent what a person answered, if it still asks: it may have gone on by itself, and the
+        answer may have arrived before."""
+        self._start(step, route, partial(self._answer, step, route, message))
 
     def recover(self, step: StepState, route: Route, message: Message, *, only_if_safe: bool) -> None:
         """Find what became of a message that may have arrived; send it again under its id where nothing did.
@@ -150,13 +151,14 @@ class Attempts:
         self, number: int, step: StepState, route: Route, work: Callable[[], Coroutine[None, None, Outcome]]
     ) -> None:
         try:
-            started = asyncio.get_running_loop().time()
             outcome = await work()
         except Exception as exc:  # noqa: BLE001 the edge of an attempt: the run raises it
             self._tell(Crashed(number, exc))
             return
-        took_s = asyncio.get_running_loop().time() - started
         if not isinstance(outcome, AttemptFailed):
+            # Since it began, wherever that was: a step that is taken up again was not quick.
+            now = self._tools.now()
+            took_s = (now - (step.started_at or now)) / timedelta(seconds=1)
             self._tools.durations.note(route.agent_id, step.planned.skill_id, took_s)
             self._tools.slots.answered(route.agent_id)
         elif outcome.problem.code == "AGENT_BUSY":
@@ -174,12 +176,19 @@ class Attempts:
             self._listener(step.number).seen(found.task)
             await self._record(step, "step.reattached")
             return await self._follow(step, route, found.task.id)
+        if found.is_unreachable:
+            sentence = "The agent could not be asked whether it has the step."
+            return AttemptFailed(
+                Problem("AGENT_UNREACHABLE", sentence, may_have_run=True), retryable=True, blames_agent=True
+            )
         is_safe = (found.is_missing and found.remembers) or await self._remembers(step, route)
         if only_if_safe and not is_safe:
             sentence = "The agent may have done it; it is not to be done twice, and nothing tells."
             return AttemptFailed(Problem("MAY_HAVE_RUN", sentence, may_have_run=True), retryable=False)
         await self._record(step, "step.resent", may_have_run_twice=not is_safe)
-        return await self._send(step, route, message)
+        # It begins only now, however long this process was away.
+        at_least_s = step.planned.timeout_s or self._tools.step_timeout_s
+        return await self._send(step, route, message, at_least_s=at_least_s)
 
     async def _look(self, step: StepState, route: Route) -> Outcome:
         assert step.remote_task_id is not None
@@ -188,15 +197,18 @@ class Attempts:
         await self._record(step, "step.resumed")
         return await self._follow(step, route, step.remote_task_id)
 
-    async def _answer_again(self, step: StepState, route: Route, message: Message) -> Outcome:
+    async def _answer(self, step: StepState, route: Route, message: Message) -> Outcome:
         assert step.remote_task_id is not None
-        if await self._tools.dispatcher.asks(route.interface, step.remote_task_id):
+        dispatcher, heard = self._tools.dispatcher, message.message_id
+        if await dispatcher.asks(route.interface, step.remote_task_id, unless_heard=heard):
             return await self._send(step, route, message)
         return await self._follow(step, route, step.remote_task_id)
 
-    async def _send(self, step: StepState, route: Route, message: Message) -> Outcome:
-        listener = self._listener(step.number)
-        outcome = await self._tools.dispatcher.send(self._call(step, route), message, listener)
+    async def _send(
+        self, step: StepState, route: Route, message: Message, *, at_least_s: float = 0.0
+    ) -> Outcome:
+        call = self._call(step, route, at_least_s=at_least_s)
+        outcome = await self._tools.dispatcher.send(call, message, self._listener(step.number))
         is_late = isinstance(outcome, AttemptFailed) and outcome.problem.code == "STEP_TIMEOUT"
         if is_late and step.remote_task_id is None:
             # A call that waits for the whole answer tells no id that could have been canceled.
@@ -212,8 +224,9 @@ class Attempts:
     async def _find(self, step: StepState, route: Route) -> Found:
         assert step.message_id is not None
         context_id = step.remote_context_id or self._task.session_id
-        sent_at = step.started_at or self._tools.now()
-        return await self._tools.dispatcher.find(route.interface, step.message_id, context_id, sent_at)
+        return await self._tools.dispatcher.find(
+            route.interface, step.message_id, context_id, made_at(step.message_id)
+        )
 
     async def _remembers(self, step: StepState, route: Route) -> bool:
         """Whether the agent still has the memory in which the message would be, so that it deduplicates."""

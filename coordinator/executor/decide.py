@@ -53,16 +53,14 @@ def decide(task: TaskState, now: datetime, around: Around) -> list[Command]:
     """The commands for this moment. Only where there is nothing else to do the last is Finish or Wait."""
     if task.cancel_requested:
         return _stop_all(task, around.active, TaskStatus.CANCELED, None)
+    if task.steps and not around.active and all(step.status.is_terminal for step in task.steps.values()):
+        return [_finish(task)]
     if now >= task.deadline_at:
         return _stop_all(task, around.active, TaskStatus.FAILED, _deadline_problem(task))
     if task.status is TaskStatus.AWAITING_APPROVAL and not _gates(task):
         return [Wait(task.deadline_at, TaskStatus.AWAITING_APPROVAL)]
     commands = list(_advance(task, now, around))
-    if commands:
-        return commands
-    if all(step.status.is_terminal for step in task.steps.values()):
-        return [_finish(task)]
-    return _wait(task, now, around)
+    return commands or _wait(task, now, around)
 
 
 def _advance(task: TaskState, now: datetime, around: Around) -> Iterator[Command]:

@@ -36,8 +36,11 @@ def outcome_of(task: Task) -> Outcome | None:
                 Problem("CANCELED_BY_AGENT", words or "The agent canceled the step."), retryable=True
             )
         case TaskState.FAILED:
-            retryable = bool(((said.metadata if said else None) or {}).get("retryable", False))
-            return AttemptFailed(Problem("AGENT_FAILED", words or "The agent failed."), retryable)
+            told = (said.metadata if said else None) or {}
+            # Of ours "mayHaveRun" says that the process died at work.
+            code = "AGENT_STOPPED" if told.get("mayHaveRun") is True else "AGENT_FAILED"
+            problem = Problem(code, words or "The agent failed.", may_have_run=code == "AGENT_STOPPED")
+            return AttemptFailed(problem, bool(told.get("retryable", False)))
         case _:
             return None
 

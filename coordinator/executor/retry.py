@@ -4,7 +4,7 @@ completed come along with what they produced, the rest is as it was at the begin
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, or_, select
 
 from a2a.types import Json, Part
 from coordinator.executor.artifacts import artifact_rows, read_artifacts
@@ -72,9 +72,22 @@ def _carry_over(connection: Connection, creation: Creation, task_id: str, now: d
         for step in (*own, row):
             _completed(connection, creation, task_id, step, now)
     state = creation.state
+    for number in connection.execute(_uncertain(task_id)).scalars():
+        if number in state.steps:
+            state.steps[number].may_have_run_twice = True
     creation.steps = step_rows(state.id, state.steps.values())
-    creation.done_steps = [step_row(state.id, s) for s in state.steps.values() if s.status.is_terminal]
+    told = [step for step in state.steps.values() if step.status.is_terminal or step.may_have_run_twice]
+    creation.done_steps = [step_row(state.id, step) for step in told]
     state.last_look = creation.task["last_event"] = len(creation.events)
+
+
+def _uncertain(task_id: str) -> Select[int]:
+    """The steps that did not complete and may have run all the same: now they run once more."""
+    may_have_run = or_(
+        TaskStep.may_have_run_twice, TaskStep.error["details"]["may_have_run"].as_boolean().is_(True)
+    )
+    open_or_failed = TaskStep.status != StepStatus.COMPLETED
+    return select(TaskStep.number).where(TaskStep.task_id == task_id, open_or_failed, may_have_run)
 
 
 def _completed(connection: Connection, creation: Creation, task_id: str, row: AnyRow, now: datetime) -> None:
@@ -83,6 +96,7 @@ def _completed(connection: Connection, creation: Creation, task_id: str, row: An
     creation.artifacts += artifact_rows(creation.state.id, stored, now)
     step = creation.state.steps[row.number]
     step.agent_id, step.remote_task_id = row.agent_id, row.remote_task_id
+    step.may_have_run_twice = row.may_have_run_twice
     step.output = {**(row.output or {}), "artifact_ids": [item.id for item in stored]}
     _happened(creation, now, "step.completed", row.number, agent_id=row.agent_id, carried_over_from=task_id)
 

@@ -10,7 +10,7 @@ from collections import deque
 from datetime import datetime, timedelta
 from functools import partial
 
-from a2a.types import Part
+from a2a.types import Json, Part
 from coordinator.executor.aggregate import aggregate, gaps
 from coordinator.executor.artifacts import Stored, store_parts
 from coordinator.executor.attempts import Attempts, Crashed, Ended, Recorded, Report
@@ -19,7 +19,7 @@ from coordinator.executor.decide import Around, decide, retry_at
 from coordinator.executor.errors import NewsCame
 from coordinator.executor.history import evolve
 from coordinator.executor.ledger import Ledger
-from coordinator.executor.messages import output_of
+from coordinator.executor.messages import data_of, output_of
 from coordinator.executor.planning import Planned, Unplannable
 from coordinator.executor.starting import Starter
 from coordinator.executor.state import (
@@ -294,10 +294,17 @@ class Run:
         texts = [str(output.get("text", "")) for output in outputs]
         step.output = {
             "text": "\n\n".join(text for text in texts if text),
-            "data": [output["data"] if "data" in output else output.get("text") for output in outputs],
+            "data": [await self._item_data(child) for child in children],
             "artifact_ids": [],
         }
         self._ledger.emit("step.completed", step_number=step.number, agent_id=None)
+
+    async def _item_data(self, child: StepState) -> Json:
+        """Its data, or its text where it gave none."""
+        output = child.output or {}
+        if output.get("data_left_out"):
+            return data_of(await self._starter.read_shelf([child.number]))
+        return output["data"] if "data" in output else output.get("text")
 
     async def _stop(self, stop: Stop) -> None:
         step = self._task.steps[stop.number]

@@ -29,7 +29,7 @@ NO_AGENT_RETRY_S = 1.0
 QUEUE_AGAIN_S = 2.0
 # More than this of a step's results is read again when it is needed.
 MAX_KEPT_BYTES = 256 * 1024
-LOST_CONTACT = "AGENT_UNREACHABLE"
+OVER = ("REMOTE_TASK_LOST", "STEP_TIMEOUT", "AGENT_STOPPED")
 GONE = AttemptFailed(
     Problem("AGENT_GONE", "The agent has left while the step was with it.", may_have_run=True), retryable=True
 )
@@ -110,8 +110,9 @@ class Starter:
         return failure
 
     async def _prepare_attempt(self, step: StepState, route: Route) -> AttemptFailed | None:
-        lost_contact = step.is_uncertain and step.error is not None and step.error.code == LOST_CONTACT
-        again = route.agent_id == step.agent_id and lost_contact and step.message_id is not None
+        # What the agent may have, or may be at, is looked for there, unless it is known to be over.
+        is_open = step.is_uncertain and step.error is not None and step.error.code not in OVER
+        again = route.agent_id == step.agent_id and is_open and step.message_id is not None
         message_id = step.message_id if again and step.message_id else new_id("message")
         twice = step.is_uncertain and not again
         if twice and _stays(step, route):
@@ -228,7 +229,7 @@ class Starter:
 
         def go() -> None:
             message = build_message(step, step.remote_context_id, parts)
-            self._attempts.answer(step, route, message, is_first=is_first)
+            self._attempts.answer(step, route, message)
 
         self._launches[step.number] = _Launch(route.agent_id, go)
         return None
@@ -244,7 +245,8 @@ class Starter:
     def _choose_among(self, step: StepState, routes: Sequence[Route]) -> Route | NobodyFits:
         planned = step.planned
         pinned = planned.agent_id
-        if step.agent_id is not None and any(_stays(step, route) for route in routes):
+        own_routes = [route for route in routes if route.agent_id == step.agent_id]
+        if step.agent_id is not None and (planned.no_failover or any(_stays(step, r) for r in own_routes)):
             pinned = step.agent_id
         # A place that it was given is its own: without this it would look taken, and be given up for another.
         ticket = self._tickets.get(step.number)

@@ -1,6 +1,6 @@
 """Claiming tasks and reading them back: leases, orphans, the state as the rows have it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,13 +51,20 @@ class Claimed:
 
 
 def claim_tasks(
-    connection: Connection, owner: str, lease_s: float, now: datetime, *, limit: int
+    connection: Connection,
+    owner: str,
+    lease_s: float,
+    now: datetime,
+    *,
+    limit: int,
+    but: Collection[str] = (),
 ) -> list[Claimed]:
-    """Take up to `limit` tasks that nobody runs, urgent ones first. The guard stands in the UPDATE itself, so
+    """Take up to `limit` tasks that nobody runs, urgent ones first, `but` those: what this process runs it
+    still runs where it slept through the end of its lease. The guard stands in the UPDATE itself, so
     of two processes that found the same task one gets it."""
     found = (
         select(Task.id)
-        .where(_is_claimable(now))
+        .where(_is_claimable(now), Task.id.not_in(but))
         .order_by(Task.priority.desc(), Task.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

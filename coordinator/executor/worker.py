@@ -160,6 +160,7 @@ class Worker:
             lease_s=self._policy.lease_s,
             now=self._now(),
             limit=free,
+            but=list(self._running),
         )
         for claimed in await self._database.write(claim):
             self._start(claimed)

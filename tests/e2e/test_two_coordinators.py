@@ -103,7 +103,8 @@ def test_a_coordinator_that_was_frozen_for_longer_than_its_lease_changes_nothing
 
 
 @pytest.mark.parametrize(
-    "point", ["before_commit#2", "before_commit#4", "before_send", "after_send#2", "after_commit:step.completed"]
+    "point",
+    ["before_commit#2", "before_commit#4", "before_send", "after_send#2", "after_commit:step.completed"],
 )
 def test_what_a_coordinator_was_about_to_do_when_it_froze_is_not_done_after_its_lease(
     network: Network, tmp_path: Path, point: str

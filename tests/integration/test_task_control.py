@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from a2a.settings import AgentSettings
-from coordinator.executor.dispatch import DEADLINE_KEY
+from coordinator.executor.remote import DEADLINE_KEY
 from coordinator.executor.webhook_rules import signature
 from tests.conftest import Serve
 from tests.support.coordinator import Coordinator, running_coordinator, settings_for
