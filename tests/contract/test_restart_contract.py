@@ -147,7 +147,7 @@ async def test_a_running_task_has_failed_and_may_be_tried_again(agent: Caller, l
     task = await agent.get(left.running)
 
     assert state(task) == "FAILED"
-    assert task["status"]["message"]["metadata"] == {"retryable": True}
+    assert task["status"]["message"]["metadata"] == {"retryable": True, "mayHaveRun": True}
     assert "send it again" in said_last(task)
 
 

@@ -26,7 +26,7 @@ POST_WITHIN_S = 1.0
 CALM_WITHIN_S = 90.0
 # What an agent is told to do that may break on the way; how often each is asked for.
 SKILLS = {"ponder": 5, "note": 4, "stumble": 2, "sow": 3}
-HONEST_CODES = {"AGENT_UNREACHABLE", "AGENT_FAILED", "REMOTE_TASK_LOST", "MAY_HAVE_RUN", "AGENT_BUSY"}
+HONEST_CODES = {"AGENT_UNREACHABLE", "AGENT_STOPPED", "REMOTE_TASK_LOST", "MAY_HAVE_RUN", "AGENT_BUSY"}
 
 
 class ChaosSettings(BaseSettings):
@@ -189,15 +189,16 @@ def test_whatever_dies_every_accepted_task_ends_and_nothing_is_done_twice_in_sil
 
 
 def unsaid_repetitions(network: Network, tasks: list[dict[str, Any]]) -> list[str]:
-    """The steps that were done more than once, or by one message twice, and do not say so."""
+    """The steps that were begun more than once and do not say so. Only who stumbles is known to have done
+    nothing, and its next message is another."""
     says_so = {step["instruction"]: step["may_have_run_twice"] for task in tasks for step in task["steps"]}
-    done, messages = Counter(e.text for e in network.executions("done")), defaultdict(list)
-    for execution in network.executions("began"):
-        messages[execution.text].append(execution.message_id)
+    begun = defaultdict(list)
+    for execution in network.executions():
+        begun[execution.text].append(execution.message_id)
     return [
         text
-        for text, said in says_so.items()
-        if not said and (done[text] > 1 or len(set(messages[text])) < len(messages[text]))
+        for text, messages in begun.items()
+        if not says_so[text] and len(messages) > (len(set(messages)) if text.startswith("stumble") else 1)
     ]
 
 

@@ -1,6 +1,7 @@
 """Promise 4: an agent that dies or freezes at work loses the step to another, unless nobody else may do it.
 Promise 3 for agents: who comes back late changes nothing."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +65,19 @@ def test_a_frozen_agent_loses_its_step_and_its_late_result_changes_nothing(netwo
     assert done["may_have_run_twice"] is True
     assert network.task(task_id) == task
     assert network.events(task_id)[-1] == "task.completed"
+
+
+def test_a_no_failover_step_is_not_done_twice_by_an_agent_with_a_store_either(
+    network: Network, tmp_path: Path
+) -> None:
+    store = {"TASK_STORE_URL": f"sqlite:///{tmp_path}/agent.db"}
+    network.start_agent("first", SLOW_AGENT, SLOW_AGENT_SECONDS="60", **store)
+    task_id = network.create(description="sow", plan={"steps": [step(1, "sow")]})
+    until(network.executions, within_s=10, what="it began")
+
+    network.kill("first")
+    network.start_agent("first", SLOW_AGENT, SLOW_AGENT_SECONDS="0", **store)
+    task = network.ended(task_id)
+
+    assert len(network.executions()) == 1
+    assert (task["status"], task["error"]["code"]) == ("failed", "MAY_HAVE_RUN")
