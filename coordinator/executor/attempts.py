@@ -16,7 +16,7 @@ from coordinator.executor.delivery import Durations, choose_delivery
 from coordinator.executor.dispatch import CancelAnswer, Dispatcher, Found
 from coordinator.executor.remote import Call, Listener
 from coordinator.executor.slots import Slots
-from coordinator.executor.state import Asked, AttemptFailed, Outcome, Problem, StepState, TaskState
+from coordinator.executor.state import Asked, AttemptFailed, Done, Outcome, Problem, StepState, TaskState
 from coordinator.registry.store import Route
 from models.ids import made_at
 from models.states import StepStatus
@@ -155,13 +155,13 @@ class Attempts:
         except Exception as exc:  # noqa: BLE001 the edge of an attempt: the run raises it
             self._tell(Crashed(number, exc))
             return
-        if not isinstance(outcome, AttemptFailed):
+        if isinstance(outcome, Done):
             # Since it began, wherever that was: a step that is taken up again was not quick.
             now = self._tools.now()
             took_s = (now - (step.started_at or now)) / timedelta(seconds=1)
             self._tools.durations.note(route.agent_id, step.planned.skill_id, took_s)
             self._tools.slots.answered(route.agent_id)
-        elif outcome.problem.code == "AGENT_BUSY":
+        elif isinstance(outcome, AttemptFailed) and outcome.problem.code == "AGENT_BUSY":
             self._tools.slots.found_busy(route.agent_id)
             if outcome.retry_after_s is not None:
                 until = self._tools.now() + timedelta(seconds=outcome.retry_after_s)

@@ -85,9 +85,9 @@ def test_on_a_full_disk_tasks_are_refused_and_those_accepted_go_on_once_there_is
     disk: SmallDisk, network_on_disk: Network
 ) -> None:
     network = network_on_disk
-    network.start_agent("slow", SLOW_AGENT, SLOW_AGENT_SECONDS="1", SLOW_AGENT_RESULT_BYTES="200000")
+    network.start_agent("slow", SLOW_AGENT, SLOW_AGENT_SECONDS="2", SLOW_AGENT_RESULT_BYTES="200000")
     ids = [network.create(description=f"ponder {number}", plan=PONDER_AND_NOTE) for number in range(8)]
-    until(lambda: len(network.executions()) == len(ids), within_s=10, what="all are at work")
+    until(lambda: len(network.executions()) >= len(ids), within_s=10, what="all are at work")
 
     disk.fill()
     until(lambda: len(network.executions("done")) == len(ids), within_s=20, what="the agent's part is done")
@@ -115,7 +115,7 @@ def test_a_postgresql_server_that_is_restarted_under_load_costs_no_task(
     network = network_on_postgres
     network.start_agent("slow", SLOW_AGENT, SLOW_AGENT_SECONDS="3", AGENT_MAX_RUNNING="256")
     ids = [network.create(description=f"ponder {n}", plan=PONDER_AND_NOTE) for n in range(TASKS)]
-    until(lambda: len(network.executions()) == TASKS, within_s=20, what="all are at work")
+    until(lambda: len(network.executions()) >= TASKS, within_s=20, what="all are at work")
 
     restart = threading.Thread(target=postgres.restart, args=(mode,))
     restart.start()

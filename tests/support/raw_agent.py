@@ -68,8 +68,9 @@ class RawAgent:
 
     async def _authorised_elsewhere(self, method: str, _params: Json) -> Any:
         """Asks for an authorisation, gets it by other ways, and goes on without a message."""
-        if method == "GetTask" and self.count("GetTask") > 2:
-            return task("COMPLETED", **RESULT)
+        if self.count("GetTask") > 2:
+            ended = task("COMPLETED", **RESULT)
+            return ended if method == "GetTask" else [{"task": ended}]
         words = {"role": "ROLE_AGENT", "messageId": "m", "parts": [{"text": "Log in at example.org."}]}
         asking = task("AUTH_REQUIRED")
         asking["status"]["message"] = words
