@@ -107,7 +107,7 @@ async def test_a_task_whose_beginning_was_lost_has_failed_when_its_message_comes
 
     assert isinstance(task, Task)
     assert task.status.message is not None
-    assert (state(task), task.status.message.metadata) == ("FAILED", {"retryable": True})
+    assert (state(task), task.status.message.metadata) == ("FAILED", {"retryable": True, "mayHaveRun": True})
     assert (await client.get_task(GetTaskRequest(id=task.id))).status == task.status
     assert skills.runs == 0
 
