@@ -40,12 +40,32 @@ class HealthState(StrEnum):
     DRAINING = "draining"
 
 
+class Admission(StrEnum):
+    """Whether an agent may be used at all: one that is `held` waits for an operator."""
+
+    ADMITTED = "admitted"
+    HELD = "held"
+
+
+class Proof(StrEnum):
+    """What the conformance run said of an agent, in the words of its report. `pending`: it has still to
+    come; `waived`: it is switched off."""
+
+    PENDING = "pending"
+    PROVEN = "proven"
+    UNPROVEN = "unproven"
+    FAILED = "failed"
+    WAIVED = "waived"
+
+
 class Evidence(StrEnum):
     """What a row of `health_checks` was seen by."""
 
     REGISTRATION = "registration"
     HEARTBEAT = "heartbeat"
     PROBE = "probe"
+    DEEP_PROBE = "deep_probe"
+    CONFORMANCE = "conformance"
     CALL = "call"
 
 

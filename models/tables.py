@@ -9,7 +9,16 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, fal
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import DEFAULT_TENANT, Base, Json, JsonDocument, one_of
-from models.states import DeliveryStatus, Evidence, HealthState, Speaker, StepStatus, TaskStatus
+from models.states import (
+    Admission,
+    DeliveryStatus,
+    Evidence,
+    HealthState,
+    Proof,
+    Speaker,
+    StepStatus,
+    TaskStatus,
+)
 
 
 class TenantMixin:
@@ -23,11 +32,25 @@ class Agent(TenantMixin, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "card_url"),
         one_of("health", HealthState),
-        CheckConstraint("failures >= 0 AND successes >= 0", name="streaks"),
+        one_of("admission", Admission),
+        one_of("proof", Proof),
+        CheckConstraint("failures >= 0 AND successes >= 0 AND call_failures >= 0", name="streaks"),
+        CheckConstraint("weight BETWEEN 0 AND 100", name="weight"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     card_url: Mapped[str]
+    # Of the card as it was last fetched, to ask whether it has changed.
+    etag: Mapped[str | None]
+    # The key whose signature of the card was verified.
+    signed_by: Mapped[str | None]
+    admission: Mapped[str] = mapped_column(server_default=Admission.ADMITTED)
+    # What the operator has to look at, where it is held.
+    held_for: Mapped[str | None]
+    proof: Mapped[str] = mapped_column(server_default=Proof.WAIVED)
+    proof_due_at: Mapped[datetime | None]
+    # What the conformance run learned of the interface that is called: {"streams", "pushes", "lists"}.
+    facts: Mapped[dict[str, Json] | None]
     # The interface that is called: one of the card's.
     url: Mapped[str]
     protocol_binding: Mapped[str] = mapped_column(server_default="JSONRPC")
@@ -43,10 +66,25 @@ class Agent(TenantMixin, Base):
     health_since: Mapped[datetime]
     failures: Mapped[int]
     successes: Mapped[int]
+    # The circuit breaker: failed calls in a row, how often it opened, and until when it is open.
+    call_failures: Mapped[int] = mapped_column(server_default="0")
+    breaker_trips: Mapped[int] = mapped_column(server_default="0")
+    breaker_until: Mapped[datetime | None]
+    is_drained: Mapped[bool] = mapped_column(server_default=false())
+    # Percent of the sessions that it gets; below 100 it is a canary beside the others with its skills.
+    weight: Mapped[int] = mapped_column(server_default="100")
+    # Calls while a canary was compared with others, older ones counting less.
+    calls_ok: Mapped[float] = mapped_column(server_default="0")
+    calls_failed: Mapped[float] = mapped_column(server_default="0")
+    calls_at: Mapped[datetime | None]
+    # Of an agent with a mailbox: the digest of its secret, and when it says it will look next.
+    inbox_digest: Mapped[str | None]
+    next_active_at: Mapped[datetime | None]
     load: Mapped[dict[str, Json] | None]
     last_heartbeat_at: Mapped[datetime | None]
     lease_expires_at: Mapped[datetime | None]
     last_checked_at: Mapped[datetime | None]
+    last_called_at: Mapped[datetime | None]
     registered_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
@@ -84,6 +122,59 @@ class HealthCheck(TenantMixin, Base):
     latency_ms: Mapped[float | None]
     health: Mapped[str]
     created_at: Mapped[datetime]
+
+
+class AgentReport(TenantMixin, Base):
+    """What one conformance run of an agent found."""
+
+    __tablename__ = "agent_reports"
+    __table_args__ = (Index("ix_agent_reports_agent", "agent_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    verdict: Mapped[str]
+    report: Mapped[dict[str, Json]]
+    created_at: Mapped[datetime]
+
+
+class AgentEvent(TenantMixin, Base):
+    """The registry's audit log: what happened to an agent, and who did it. Append-only."""
+
+    __tablename__ = "agent_events"
+    __table_args__ = (Index("ix_agent_events_agent", "agent_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    actor: Mapped[str]
+    data: Mapped[dict[str, Json]]
+    created_at: Mapped[datetime]
+
+
+class Duty(Base):
+    """What exactly one process does, such as the health sweeps; `owner` has it until it expires."""
+
+    __tablename__ = "duties"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    expires_at: Mapped[datetime]
+
+
+class InboxRequest(TenantMixin, Base):
+    """A request to an agent that fetches its requests itself, and the answers it has given so far."""
+
+    __tablename__ = "inbox_requests"
+    __table_args__ = (Index("ix_inbox_requests_agent", "agent_id", "taken_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    request: Mapped[dict[str, Json]]
+    response: Mapped[dict[str, Json] | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    taken_at: Mapped[datetime | None]
+    answered_at: Mapped[datetime | None]
 
 
 class Session(TenantMixin, Base):
@@ -202,6 +293,8 @@ class TaskStep(TenantMixin, Base):
     is_approved: Mapped[bool] = mapped_column(server_default=false())
     attempt: Mapped[int]
     agent_id: Mapped[str | None] = mapped_column(ForeignKey("agents.id"))
+    # Why this agent, and why not others.
+    choice: Mapped[dict[str, Json] | None]
     message_id: Mapped[str | None]
     # Of the agent, as its card named it when the message was sent: while it is the same, sending again is
     # safe.
