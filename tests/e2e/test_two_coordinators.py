@@ -1,6 +1,7 @@
 """Promise 3, one owner: two coordinators on one PostgreSQL database, of which one dies or freezes. Promise 1:
 the other takes its tasks over within the lease time."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,22 +145,25 @@ async def test_a_coordinator_that_froze_in_a_transaction_does_not_hold_up_the_ot
     """Its locks would keep everybody from the task for as long as it is frozen."""
     network.start_coordinator()
     start_agent(network, seconds=1)
-    spy = await asyncpg.connect(database_url)
+    # Two connections: a session sees the activity of the others as it was at its transaction's first look.
+    holder, spy = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
 
-    async def sessions(condition: str) -> int:
+    async def until_session(condition: str) -> None:
         ours = "datname = current_database() AND pid <> pg_backend_pid()"
-        return int(await spy.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {ours} AND {condition}"))  # noqa: S608
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE {ours} AND {condition}"  # noqa: S608 ours
+        async with asyncio.timeout(30):
+            while not await spy.fetchval(query):
+                assert not all_ended(network, [task_id])
 
     try:
         task_id = network.create(description="ponder", plan=PLAN)
-        async with spy.transaction():
-            await spy.execute("SELECT id FROM tasks WHERE id = $1 FOR UPDATE", task_id)
-            while not await sessions("wait_event_type = 'Lock'"):
-                assert network.task(task_id)["status"] == "executing"
+        async with holder.transaction():
+            await holder.execute("SELECT id FROM tasks WHERE id = $1 FOR UPDATE", task_id)
+            await until_session("wait_event_type = 'Lock'")
             network.server("coordinator").stop()
-        while not await sessions("state = 'idle in transaction'"):
-            assert not all_ended(network, [task_id])
+        await until_session("state = 'idle in transaction'")
     finally:
+        await holder.close()
         await spy.close()
     until(lambda: all_ended(network, [task_id]), within_s=30, what="the other brought it to its end")
 
