@@ -56,11 +56,13 @@ class Registrar:
         coordinator_url: str,
         card_url: str,
         load: Callable[[], Load],
+        join_token: str | None = None,
     ) -> None:
         self._http = http
         self._coordinator_url = coordinator_url
         self._card_url = card_url
         self._load = load
+        self._join_token = join_token
         self._client: A2AClient | None = None
         self._agent_id: str | None = None
 
@@ -114,6 +116,8 @@ class Registrar:
 
     async def _ask(self, operation: dict[str, Json]) -> Json:
         assert self._client is not None
+        if self._join_token is not None:
+            operation = operation | {"joinToken": self._join_token}
         message = Message.from_user(Part.from_data(operation))
         message.extensions = [EXTENSION_URI]
         answer = await self._client.send_message(

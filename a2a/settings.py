@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, FilePath, HttpUrl, ValidationError
+from pydantic import AfterValidator, Field, FilePath, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from a2a.logs import LogFormat, LogLevel
@@ -36,6 +36,7 @@ class AgentSettings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
 
     coordinator_url: HttpUrl | None = None
+    coordinator_join_token: SecretStr | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     agent_url: HttpUrl | None = None

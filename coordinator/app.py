@@ -26,8 +26,7 @@ from coordinator.clock import Now, utc_now
 from coordinator.executor.faults import Fault, no_fault
 from coordinator.executor.store import release_all_leases
 from coordinator.face import Face
-from coordinator.health.monitor import HealthMonitor
-from coordinator.registry.registration import CARD_TIMEOUT_S
+from coordinator.registry.wiring import start_registry
 from coordinator.settings import Settings, TaskSettings
 from coordinator.version import VERSION
 from coordinator.wiring import start_executor
@@ -98,16 +97,14 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now, fault: Fau
     policy = AddressPolicy(
         allow_loopback=settings.agents.allow_loopback, allow_private=settings.agents.allow_private
     )
-    # Each has its own connections: neither steps nor registrations that hang keep a probe from its agent.
+    # Steps and the registry have connections of their own: neither keeps the other from its agents.
     enter, connections = stack.enter_async_context, step_connections(settings.tasks)
     steps_http = await enter(
         guarded_client(policy, timeout_s=settings.steps.timeout_s, max_connections=connections)
     )
-    probes_http = await enter(guarded_client(policy, timeout_s=settings.agents.probe_timeout_s))
-    registrations_http = await enter(guarded_client(policy, timeout_s=CARD_TIMEOUT_S))
     executor = await start_executor(stack, settings, database, steps_http, fault=fault, now=now)
-    await enter(HealthMonitor(database, probes_http, settings.agents, now).running())
-    return Services(database=database, http=registrations_http, executor=executor, settings=settings, now=now)
+    registry, prover = await start_registry(stack, settings, database, policy, executor.pushes, now=now)
+    return Services(database, registry, prover, executor=executor, settings=settings, now=now)
 
 
 def step_connections(tasks: TaskSettings) -> int:

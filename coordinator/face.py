@@ -19,7 +19,7 @@ from coordinator.executor.errors import WrongState
 from coordinator.executor.events import list_events
 from coordinator.executor.queries import AnyRow, find_task, view_task
 from coordinator.memory.store import ensure_session
-from coordinator.registry.errors import CardRejected
+from coordinator.registry.errors import RegistryError
 from coordinator.registry.membership import BadOperation, Membership
 from coordinator.version import VERSION
 from models.states import StepStatus, TaskStatus
@@ -136,16 +136,10 @@ def asking_step(steps: Sequence[AnyRow], asked: str | None = None) -> AnyRow | N
 
 async def _membership(use: Services, operation: object) -> dict[str, object]:
     interval_s = use.settings.agents.heartbeat_interval_s
-    membership = Membership(
-        use.database,
-        use.http,
-        own_url=str(use.settings.coordinator_url),
-        heartbeat_interval_s=interval_s,
-        now=use.now,
-    )
+    membership = Membership(use.database, use.registry, heartbeat_interval_s=interval_s, now=use.now)
     try:
         return await membership.handle(operation)
-    except (BadOperation, CardRejected) as exc:
+    except (BadOperation, RegistryError) as exc:
         raise Rejected(str(exc)) from exc
 
 

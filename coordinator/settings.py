@@ -6,10 +6,11 @@ A group's variables carry its name: TASKS_DEADLINE_S is `settings.tasks.deadline
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, HttpUrl
+from pydantic import BaseModel, Field, FilePath, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from a2a.logs import LogFormat, LogLevel
+from coordinator.registry.admission import Policy
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -34,6 +35,20 @@ class StepSettings(BaseModel):
 
 
 class AgentSettings(BaseModel):
+    """`admission` unset: open for a coordinator on this machine, quarantine for one that others reach."""
+
+    admission: Policy | None = None
+    join_tokens: SecretStr = SecretStr("")
+    max_agents: Count = 20_000
+    prove: bool = True
+    check_timeout_s: Seconds = 20.0
+    check_interval_s: Seconds = 86_400.0
+    deep_probe_interval_s: Seconds = 3_600.0
+    canary_margin: Annotated[float, Field(ge=0, le=1)] = 0.1
+    canary_min_calls: Count = 20
+    require_signature: bool = False
+    trusted_keys_file: FilePath | None = None
+    trusted_jku_urls: str = ""
     heartbeat_interval_s: Seconds = 10.0
     probe_interval_s: Seconds = 15.0
     probe_timeout_s: Seconds = 5.0

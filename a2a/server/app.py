@@ -190,13 +190,14 @@ async def _registered(
 
     from a2a.registration import Load, Registrar
 
-    interface = card.supported_interfaces[0]
+    interface, token = card.supported_interfaces[0], settings.coordinator_join_token
     async with httpx.AsyncClient(trust_env=False) as http:
         registrar = Registrar(
             http,
             coordinator_url=str(settings.coordinator_url).rstrip("/"),
             card_url=interface.url + WELL_KNOWN_PATH,
             load=lambda: Load(running=handler.running, capacity=settings.agent_max_running),
+            join_token=token.get_secret_value() if token is not None else None,
         )
         async with background_loop(registrar.run(), name="registration"):
             yield

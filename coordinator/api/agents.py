@@ -6,29 +6,49 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import Connection
 
-from coordinator.api import schemas, views
+from coordinator.api import agent_schemas as schemas
+from coordinator.api import agent_views as views
 from coordinator.api.json_body import StrictJsonRoute
 from coordinator.api.openapi import PROBLEMS, problems
 from coordinator.api.params import PathId
+from coordinator.api.schemas import AgentRef
 from coordinator.api.services import Services, Use
+from coordinator.health.audit import Actor, list_agent_events
 from coordinator.health.record import record_heartbeat
 from coordinator.planner.match import SkillIndex
+from coordinator.registry.errors import ChecksAreOff
 from coordinator.registry.membership import LEASE_INTERVALS
-from coordinator.registry.registration import register
-from coordinator.registry.store import find_agent, health_history, list_agents, remove_agent
+from coordinator.registry.operations import admit_agent, drain_agent, weigh_agent
+from coordinator.registry.registration import Joining
+from coordinator.registry.store import (
+    find_agent,
+    health_history,
+    latest_report,
+    list_agents,
+    remove_agent,
+)
 from models.states import HealthState
 
 router = APIRouter(prefix="/api/agents", tags=["agents"], responses=PROBLEMS, route_class=StrictJsonRoute)
 
+# Beyond the time that a check may take: for writing it down.
+SPARE_S = 2.0
 
-@router.post("", status_code=201, summary="Register an agent", responses=problems(400, 413))
+
+@router.post("", status_code=201, summary="Register an agent", responses=problems(400, 401, 413, 429, 503))
 async def register_agent(body: schemas.RegisterIn, use: Use) -> schemas.AgentOut:
-    """Fetches the agent card itself and checks it. Registering a card URL again brings it up to date, and
-    an agent that was removed back."""
-    own_url = str(use.settings.coordinator_url)
-    agent_id = await register(
-        use.database, use.http, body.card_url, use.now, own_url=own_url, by_operator=True
+    """Fetches the agent card itself, checks it, and runs the conformance run; answers once that has ended.
+    Registering a card URL again brings it up to date, and an agent that was removed back."""
+    joining = Joining(
+        body.card_url,
+        Actor.OPERATOR,
+        token=body.join_token,
+        previous_id=body.agent_id,
+        brings_back=True,
     )
+    agent_id = await use.registry.register(joining)
+    if use.prover is not None:
+        await use.prover.wait(agent_id, timeout_s=use.settings.agents.check_timeout_s + SPARE_S)
     return await _agent(use, agent_id)
 
 
@@ -51,7 +71,7 @@ async def search_agents(
         query=q,
         results=[
             schemas.FoundAgent(
-                agent=schemas.AgentRef(id=found.agent_id, name=found.agent_name),
+                agent=AgentRef(id=found.agent_id, name=found.agent_name),
                 skill_id=found.skill_id,
                 score=found.score,
                 matched_terms=list(found.matched_terms),
@@ -63,8 +83,39 @@ async def search_agents(
     )
 
 
+@router.get("/events", summary="What happened in the registry")
+async def get_events(
+    use: Use,
+    after: Annotated[str | None, Query(max_length=200, description="The id of an event")] = None,
+    agent_id: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> schemas.AgentEvents:
+    """The audit log: the events after the one that is named, or the newest."""
+    query = partial(list_agent_events, agent_id=agent_id, after=after, limit=limit)
+    return schemas.AgentEvents(events=[views.event(row) for row in await use.database.read(query)])
+
+
 @router.get("/{agent_id}", summary="One agent", responses=problems(404))
 async def get_agent(agent_id: PathId, use: Use) -> schemas.AgentOut:
+    return await _agent(use, agent_id)
+
+
+@router.patch("/{agent_id}", summary="Admit, drain, weigh or move an agent", responses=problems(404))
+async def change_agent(agent_id: PathId, body: schemas.AgentChange, use: Use) -> schemas.AgentOut:
+    def change(connection: Connection) -> None:
+        find_agent(connection, agent_id)
+        now = use.now()
+        if body.is_admitted is not None:
+            admit_agent(connection, agent_id, now, is_admitted=body.is_admitted)
+        if body.is_drained is not None:
+            drain_agent(connection, agent_id, now, is_drained=body.is_drained)
+        if body.weight is not None:
+            weigh_agent(connection, agent_id, now, weight=body.weight)
+
+    await use.database.write(change)
+    if body.card_url is not None:
+        joining = Joining(body.card_url, Actor.OPERATOR, previous_id=agent_id, is_vouched=True)
+        await use.registry.register(joining)
     return await _agent(use, agent_id)
 
 
@@ -80,25 +131,37 @@ async def delete_agent(agent_id: PathId, use: Use) -> Response:
 async def get_health(agent_id: PathId, use: Use) -> schemas.AgentHealth:
     def query(connection: Connection) -> schemas.AgentHealth:
         row, _ = find_agent(connection, agent_id)
-        history = [
-            schemas.HealthCheckOut(
-                evidence=check.evidence,
-                ok=check.ok,
-                detail=check.detail,
-                latency_ms=check.latency_ms,
-                state=check.health,
-                at=check.created_at,
-            )
-            for check in health_history(connection, agent_id)
-        ]
+        history = [views.check(check) for check in health_history(connection, agent_id)]
         return schemas.AgentHealth(health=views.health(row), history=history)
 
     return await use.database.read(query)
 
 
-@router.post("/{agent_id}/heartbeat", summary="Say that an agent lives", responses=problems(400, 404, 413))
+@router.get("/{agent_id}/report", summary="The latest conformance run", responses=problems(404))
+async def get_report(agent_id: PathId, use: Use) -> schemas.ReportOut:
+    def query(connection: Connection) -> schemas.ReportOut:
+        row, _ = find_agent(connection, agent_id)
+        return views.report(row, latest_report(connection, agent_id))
+
+    return await use.database.read(query)
+
+
+@router.post("/{agent_id}/report", summary="Check an agent now", responses=problems(404, 409))
+async def check_agent(agent_id: PathId, use: Use) -> schemas.ReportOut:
+    """Runs the conformance run and answers with its report."""
+    await use.database.read(partial(find_agent, agent_id=agent_id))
+    if use.prover is None:
+        raise ChecksAreOff
+    await use.prover.check(agent_id, timeout_s=use.settings.agents.check_timeout_s + SPARE_S)
+    return await get_report(agent_id, use)
+
+
+@router.post(
+    "/{agent_id}/heartbeat", summary="Say that an agent lives", responses=problems(400, 401, 404, 413)
+)
 async def heartbeat(agent_id: PathId, body: schemas.HeartbeatIn, use: Use) -> schemas.HeartbeatOut:
     """`known` is false where the agent has to register again."""
+    use.registry.check_token(body.join_token)
     interval_s = use.settings.agents.heartbeat_interval_s
     known = await use.database.write(
         partial(

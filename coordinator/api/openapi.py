@@ -11,13 +11,15 @@ from coordinator.api.schemas import Problem, TaskIn
 REF_TEMPLATE = "#/components/schemas/{model}"
 _TITLES = {
     400: "The request cannot be read",
+    401: "A join token is missing or wrong",
     404: "No such thing",
     409: "Not possible in this state",
     413: "The request is too large",
     415: "The media type is not taken",
     422: "The request is not valid",
+    429: "Too many at once; Retry-After says when to try again",
     500: "The coordinator failed; the detail has an id that is in its log",
-    503: "Not ready",
+    503: "Not ready, or no room",
 }
 
 

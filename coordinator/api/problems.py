@@ -17,7 +17,16 @@ from coordinator.executor.errors import (
 )
 from coordinator.memory.errors import MemoryServiceError, SessionNotFound
 from coordinator.planner.errors import PlanInvalid, PlannerError, UnknownTaskType
-from coordinator.registry.errors import AgentNotFound, CardRejected, RegistryError
+from coordinator.registry.errors import (
+    AgentNotFound,
+    CardRejected,
+    ChecksAreOff,
+    JoinRefused,
+    RegistryBusy,
+    RegistryError,
+    RegistryFull,
+    ReportNotFound,
+)
 from models.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -40,6 +49,11 @@ RULES: dict[type[Exception], Rule] = {
     WrongState: Rule(409, "WRONG_STATE", "Not possible in this state"),
     IdempotencyConflict: Rule(409, "IDEMPOTENCY_CONFLICT", "Idempotency-Key used before"),
     CardRejected: Rule(422, "CARD_REJECTED", "The agent's card cannot be used"),
+    ReportNotFound: Rule(404, "REPORT_NOT_FOUND", "Not checked yet"),
+    ChecksAreOff: Rule(409, "CHECKS_ARE_OFF", "Agents are not checked here"),
+    JoinRefused: Rule(401, "JOIN_REFUSED", "The join token is missing or wrong"),
+    RegistryBusy: Rule(429, "REGISTRY_BUSY", "Too many registrations at once"),
+    RegistryFull: Rule(503, "REGISTRY_FULL", "No room for another agent"),
     UnknownTaskType: Rule(422, "UNKNOWN_TASK_TYPE", "No agent can do this"),
     PlanInvalid: Rule(422, "PLAN_INVALID", "The plan cannot run"),
 }
@@ -86,7 +100,12 @@ async def _known(request: Request, exc: Exception) -> Response:
     rule = RULES.get(type(exc))
     if rule is None:
         return await _unknown(request, exc)
-    return problem_response(Problem(title=rule.title, status=rule.status, detail=str(exc), code=rule.code))
+    response = problem_response(
+        Problem(title=rule.title, status=rule.status, detail=str(exc), code=rule.code)
+    )
+    if isinstance(exc, RegistryBusy):
+        response.headers["Retry-After"] = str(exc.retry_after_s)
+    return response
 
 
 async def _bad_request(_request: Request, exc: Exception) -> Response:

@@ -9,9 +9,7 @@ from coordinator.api.plan_schemas import PlanIn, PlanOut
 from coordinator.api.shapes import Body, Description, Identifier, StepNumber, Utc
 from coordinator.executor.webhook_rules import signing_key
 from coordinator.planner.plan import Requirement, Strategy
-from models.states import HealthState, StepStatus, TaskStatus
-
-MAX_LOAD = 1_000_000
+from models.states import StepStatus, TaskStatus
 
 
 def _usable_secret(value: str) -> str:
@@ -99,6 +97,19 @@ class Failure(BaseModel):
     details: dict[str, Any] = {}
 
 
+class PassedOver(BaseModel):
+    agent_id: str
+    agent_name: str
+    reason: str
+
+
+class ChoiceOut(BaseModel):
+    """Why the step went to its agent, and why not to others with the skill."""
+
+    reason: str
+    others: list[PassedOver] = []
+
+
 class StepOut(BaseModel):
     step_number: int
     instruction: str
@@ -108,6 +119,7 @@ class StepOut(BaseModel):
     depends_on: list[int]
     attachments: list[str]
     agent: AgentRef | None
+    choice: ChoiceOut | None
     attempt: int
     remote_task_id: str | None
     may_have_run_twice: bool
@@ -206,87 +218,6 @@ class InputIn(Body):
 
     step_number: StepNumber | None = None
     parts: Annotated[list[Part], Field(min_length=1, max_length=20)]
-
-
-class RegisterIn(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"card_url": "http://127.0.0.1:8010"}]})
-
-    card_url: Annotated[str, Field(min_length=1, max_length=2_000)]
-
-
-class SkillOut(BaseModel):
-    id: str
-    name: str
-    description: str
-    tags: list[str]
-    examples: list[str]
-    input_modes: list[str]
-    output_modes: list[str]
-
-
-class HealthOut(BaseModel):
-    """`state` as the health state machine has it, since when and why."""
-
-    state: HealthState
-    reason: str
-    since: Utc
-    last_checked_at: Utc | None
-    last_heartbeat_at: Utc | None
-
-
-class AgentOut(BaseModel):
-    id: str
-    name: str
-    description: str
-    version: str
-    card_url: str
-    url: str
-    status: Literal["ACTIVE", "INACTIVE", "ERROR"]
-    health: HealthOut
-    skills: list[SkillOut]
-    load: dict[str, Any] | None
-    registered_at: Utc
-
-
-class AgentList(BaseModel):
-    agents: list[AgentOut]
-
-
-class FoundAgent(BaseModel):
-    agent: AgentRef
-    skill_id: str
-    score: float
-    matched_terms: list[str]
-    status: Literal["ACTIVE", "INACTIVE", "ERROR"]
-
-
-class SearchResult(BaseModel):
-    query: str
-    results: list[FoundAgent]
-
-
-class HealthCheckOut(BaseModel):
-    evidence: str
-    ok: bool
-    detail: str
-    latency_ms: float | None
-    state: HealthState
-    at: Utc
-
-
-class AgentHealth(BaseModel):
-    health: HealthOut
-    history: list[HealthCheckOut]
-
-
-class HeartbeatIn(Body):
-    running: Annotated[int, Field(ge=0, le=MAX_LOAD)] = 0
-    capacity: Annotated[int, Field(gt=0, le=MAX_LOAD)] = 1
-
-
-class HeartbeatOut(BaseModel):
-    known: bool
-    heartbeat_interval_s: float
 
 
 class SessionIn(Body):

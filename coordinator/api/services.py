@@ -3,21 +3,23 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import httpx
 from fastapi import Depends, Request
 
 from a2a.database import Database
 from coordinator.clock import Now
+from coordinator.registry.proving import Prover
+from coordinator.registry.registration import Registry
 from coordinator.settings import Settings
 from coordinator.wiring import Executor
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`http` is the guarded client for registrations."""
+    """`prover` is None where agents are used unproven."""
 
     database: Database
-    http: httpx.AsyncClient
+    registry: Registry
+    prover: Prover | None
     executor: Executor
     settings: Settings
     now: Now

@@ -1,27 +1,10 @@
 """Rows into the shapes of the API."""
 
-from typing import Any, Literal
-
-from sqlalchemy import Row
-
 from a2a.types import Json
 from coordinator.api import schemas
 from coordinator.api.plan_schemas import PlanOut
 from coordinator.executor.queries import AnyRow, TaskView
 from coordinator.planner.plan import Plan
-from models.states import HealthState
-
-_STATUS: dict[HealthState, Literal["ACTIVE", "INACTIVE", "ERROR"]] = {
-    HealthState.UP: "ACTIVE",
-    HealthState.DEGRADED: "ACTIVE",
-    HealthState.QUARANTINED: "INACTIVE",
-    HealthState.DRAINING: "INACTIVE",
-    HealthState.DOWN: "ERROR",
-}
-
-
-def agent_status(state: HealthState) -> Literal["ACTIVE", "INACTIVE", "ERROR"]:
-    return _STATUS[state]
 
 
 def task_summary(row: AnyRow) -> schemas.TaskSummary:
@@ -76,6 +59,7 @@ def _step(view: TaskView, row: AnyRow, planned: Json) -> schemas.StepOut:
         depends_on=row.depends_on,
         attachments=planned.get("attachments", []),
         agent=schemas.AgentRef(id=row.agent_id, name=name) if name is not None else None,
+        choice=row.choice,
         attempt=row.attempt,
         remote_task_id=row.remote_task_id,
         may_have_run_twice=row.may_have_run_twice,
@@ -125,43 +109,6 @@ def _result(result: dict[str, Json] | None, artifacts: list[schemas.ArtifactOut]
         text=result["text"],
         sources=result["sources"],
         artifacts=[artifact for artifact in artifacts if artifact.id in listed],
-    )
-
-
-def health(row: AnyRow) -> schemas.HealthOut:
-    return schemas.HealthOut(
-        state=row.health,
-        reason=row.health_reason,
-        since=row.health_since,
-        last_checked_at=row.last_checked_at,
-        last_heartbeat_at=row.last_heartbeat_at,
-    )
-
-
-def agent(row: AnyRow, skills: list[Row[Any]]) -> schemas.AgentOut:
-    return schemas.AgentOut(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        version=row.version,
-        card_url=row.card_url,
-        url=row.url,
-        status=_STATUS[HealthState(row.health)],
-        health=health(row),
-        skills=[
-            schemas.SkillOut(
-                id=skill.skill_id,
-                name=skill.name,
-                description=skill.description,
-                tags=skill.tags,
-                examples=skill.examples,
-                input_modes=skill.input_modes,
-                output_modes=skill.output_modes,
-            )
-            for skill in skills
-        ],
-        load=row.load,
-        registered_at=row.registered_at,
     )
 
 

@@ -17,7 +17,7 @@ from coordinator.executor.dispatch import CancelAnswer, Dispatcher, Found
 from coordinator.executor.remote import Call, Listener
 from coordinator.executor.slots import Slots
 from coordinator.executor.state import Asked, AttemptFailed, Done, Outcome, Problem, StepState, TaskState
-from coordinator.registry.store import Route
+from coordinator.registry.routes import Route
 from models.ids import made_at
 from models.states import StepStatus
 

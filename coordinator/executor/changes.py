@@ -16,7 +16,7 @@ from coordinator.executor.errors import LeaseLost, NewsCame
 from coordinator.executor.history import Event
 from coordinator.executor.state import Lease, StepState
 from coordinator.executor.webhooks import insert_delivery
-from coordinator.health.record import record
+from coordinator.health.record import count_call, record
 from coordinator.memory.store import Said, add_messages
 from models.batch import insert_batch, update_batch
 from models.states import Evidence, Speaker, TaskStatus
@@ -34,6 +34,7 @@ _STEP_COLUMNS = (
     "agent_id",
     "message_id",
     "memory_id",
+    "choice",
     "remote_task_id",
     "remote_context_id",
     "failed_agents",
@@ -113,11 +114,13 @@ _FENCES = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """How an agent answered one call: evidence about its health."""
+    """How a call of an agent ended. Unless it `blames` the agent a failure says nothing of its health: it is
+    only counted."""
 
     agent_id: str
     ok: bool
     detail: str
+    blames: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def step_row(task_id: str, step: StepState) -> dict[str, Json]:
         "agent_id": step.agent_id,
         "message_id": step.message_id,
         "memory_id": step.memory_id,
+        "choice": step.choice,
         "remote_task_id": step.remote_task_id,
         "remote_context_id": step.remote_context_id,
         "failed_agents": list(step.failed_agents),
@@ -243,7 +247,10 @@ def _write(
     # In one order here too: each locks its agent's row.
     calls = [(call, change.at) for change in changes for call in change.calls]
     for call, at in sorted(calls, key=lambda noted: noted[0].agent_id):
-        record(connection, call.agent_id, Evidence.CALL, ok=call.ok, detail=call.detail, now=at)
+        if call.blames:
+            record(connection, call.agent_id, Evidence.CALL, ok=call.ok, detail=call.detail, now=at)
+        else:
+            count_call(connection, call.agent_id, ok=call.ok, now=at)
 
 
 def _event_rows(change: Change, last_number: int) -> Rows:

@@ -90,6 +90,7 @@ def _started(step: StepState, data: Data, at: datetime) -> None:
     step.status, step.started_at = StepStatus.RUNNING, at
     step.attempt, step.agent_id = data["attempt"], data["agent_id"]
     step.message_id, step.memory_id = data["message_id"], data["memory_id"]
+    step.choice = data.get("choice")
     if not data["is_same_remote_task"]:
         step.remote_task_id = step.remote_context_id = None
     step.may_have_run_twice = step.may_have_run_twice or data["may_have_run_twice"]

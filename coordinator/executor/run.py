@@ -7,6 +7,7 @@ did, the passing of time. Nothing is sent whose intention is not durable.
 import asyncio
 import random
 from collections import deque
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -46,7 +47,8 @@ from coordinator.executor.state import (
 )
 from coordinator.executor.store import foreign_events
 from coordinator.executor.tools import RunTools
-from models.states import HealthState, StepStatus, TaskStatus
+from coordinator.registry.routes import STABLE_WEIGHT
+from models.states import StepStatus, TaskStatus
 
 NO_AGENTS_RETRY_S = 0.5
 
@@ -217,16 +219,26 @@ class Run:
         return durable
 
     async def _conclude(self, number: int, outcome: Outcome) -> None:
-        step, is_up = self._task.steps[number], self._attempts.route_of(number).health is HealthState.UP
+        step, route = self._task.steps[number], self._attempts.route_of(number)
         self._attempts.end(number)
         match outcome:
             case Done():
-                self._complete(step, outcome, is_up=is_up)
+                self._complete(step, outcome)
+                self._note(self._tools.suspects.of_success(route))
                 await self._revise(f"Step {number} completed.")
             case Asked():
                 self._ask(step, outcome)
             case AttemptFailed():
+                self._note(self._tools.suspects.of_failure(route, outcome))
+                if route.weight < STABLE_WEIGHT and not step.planned.no_failover:
+                    # Whatever a canary made of the step, the agents beside it may do better.
+                    outcome = replace(outcome, retryable=True)
                 await self._fail(step, outcome)
+
+    def _note(self, call: Call | None) -> None:
+        # A step cut short by the task's own deadline says nothing about the agent.
+        if call is not None and self._tools.now() < self._task.deadline_at:
+            self._ledger.note_call(call)
 
     def _ask(self, step: StepState, outcome: Asked) -> None:
         again = None
@@ -240,7 +252,7 @@ class Run:
             "step.input_required", step_number=step.number, question=outcome.question, look_again_at=again
         )
 
-    def _complete(self, step: StepState, outcome: Done, *, is_up: bool) -> None:
+    def _complete(self, step: StepState, outcome: Done) -> None:
         ledger = self._ledger
         stored = store_parts(step.number, outcome.artifacts)
         self._starter.shelve(step.number, stored)
@@ -248,8 +260,6 @@ class Run:
         for item in stored:
             ledger.emit("step.artifact", step_number=step.number, name=item.filename)
         ledger.emit("step.completed", step_number=step.number, agent_id=step.agent_id)
-        if step.agent_id is not None and not is_up:
-            ledger.note_call(Call(step.agent_id, ok=True, detail="a step was completed"))
 
     async def _fail(self, step: StepState, failure: AttemptFailed) -> None:
         now, problem = self._tools.now(), failure.problem
@@ -259,9 +269,6 @@ class Run:
             self._ledger.emit("step.retrying", **data, retry_at=again.isoformat())
         else:
             self._ledger.emit("step.failed", **data)
-        # A step cut short by the task's own deadline says nothing about the agent.
-        if step.agent_id is not None and failure.blames_agent and now < self._task.deadline_at:
-            self._ledger.note_call(Call(step.agent_id, ok=False, detail=problem.message))
         if again is None:
             await self._revise(f"Step {step.number} failed: {problem.message}")
 

@@ -19,8 +19,8 @@ from coordinator.executor.state import AttemptFailed, Problem, StepState, TaskSt
 from coordinator.executor.store import read_answer
 from coordinator.executor.tools import RunTools
 from coordinator.planner.template import TemplateError
-from coordinator.registry.choice import NobodyFits, choose
-from coordinator.registry.store import Route
+from coordinator.registry.choice import Chosen, NobodyFits, Wish, choose
+from coordinator.registry.routes import Route
 from models.ids import new_id
 from models.states import StepStatus
 
@@ -95,21 +95,23 @@ class Starter:
         is then held."""
         if step.has_answer and step.remote_task_id is not None:
             return await self._answer(step)
-        route = await self._choose(step)
-        if isinstance(route, NobodyFits):
-            self._hold(step, route.reason, NO_AGENT_RETRY_S)
+        chosen = await self._choose(step)
+        if isinstance(chosen, NobodyFits):
+            self._hold(step, chosen.reason, NO_AGENT_RETRY_S)
             return None
+        route = chosen.route
         if not self._take_place(step, route):
             return None
         # Whatever happens until the launch is prepared, the place is not forgotten.
         self._launches[step.number] = _Launch(route.agent_id, _nothing)
-        failure = await self._prepare_attempt(step, route)
+        failure = await self._prepare_attempt(step, chosen)
         if failure is not None:
             del self._launches[step.number]
             self._slots.give_back(route.agent_id)
         return failure
 
-    async def _prepare_attempt(self, step: StepState, route: Route) -> AttemptFailed | None:
+    async def _prepare_attempt(self, step: StepState, chosen: Chosen) -> AttemptFailed | None:
+        route = chosen.route
         # What the agent may have, or may be at, is looked for there, unless it is known to be over.
         is_open = step.is_uncertain and step.error is not None and step.error.code not in OVER
         again = route.agent_id == step.agent_id and is_open and step.message_id is not None
@@ -131,6 +133,7 @@ class Starter:
             memory_id=step.memory_id if again else route.memory_id,
             is_same_remote_task=again,
             may_have_run_twice=twice,
+            choice=chosen.why,
         )
         if refused:
             self._ledger.emit(
@@ -234,7 +237,7 @@ class Starter:
         self._launches[step.number] = _Launch(route.agent_id, go)
         return None
 
-    async def _choose(self, step: StepState) -> Route | NobodyFits:
+    async def _choose(self, step: StepState) -> Chosen | NobodyFits:
         chosen = self._choose_among(step, await self._tools.directory.routes(step.planned.skill_id))
         # A step that waits already looks once a second, which is as old as what is kept.
         if not isinstance(chosen, NobodyFits) or step.number in self.held:
@@ -242,7 +245,7 @@ class Starter:
         fresh = await self._tools.directory.routes(step.planned.skill_id, fresh=True)
         return self._choose_among(step, fresh)
 
-    def _choose_among(self, step: StepState, routes: Sequence[Route]) -> Route | NobodyFits:
+    def _choose_among(self, step: StepState, routes: Sequence[Route]) -> Chosen | NobodyFits:
         planned = step.planned
         pinned = planned.agent_id
         own_routes = [route for route in routes if route.agent_id == step.agent_id]
@@ -251,12 +254,16 @@ class Starter:
         # A place that it was given is its own: without this it would look taken, and be given up for another.
         ticket = self._tickets.get(step.number)
         own = ticket.agent_id if ticket is not None and ticket.is_given else None
+        wish = Wish(
+            planned.skill_id,
+            self._task.session_id,
+            pinned=pinned,
+            scores={c.agent_id: c.score for c in planned.candidates if c.skill_id == planned.skill_id},
+            failed=step.failed_agents,
+        )
         return choose(
             routes,
-            skill_id=planned.skill_id,
-            pinned=pinned,
-            preferred=[c.agent_id for c in planned.candidates if c.skill_id == planned.skill_id],
-            failed=step.failed_agents,
+            wish,
             load=lambda route: max(
                 route.running, self._slots.running(route.agent_id) - int(route.agent_id == own)
             ),

@@ -52,6 +52,7 @@ class StepState:
     agent_id: str | None = None
     message_id: str | None = None
     memory_id: str | None = None
+    choice: dict[str, Json] | None = None
     remote_task_id: str | None = None
     remote_context_id: str | None = None
     failed_agents: tuple[str, ...] = ()

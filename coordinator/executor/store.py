@@ -219,6 +219,7 @@ def _step_state(row: Row[tuple[TaskStep]], planned: dict[int, PlanStep]) -> Step
         agent_id=row.agent_id,
         message_id=row.message_id,
         memory_id=row.memory_id,
+        choice=row.choice,
         remote_task_id=row.remote_task_id,
         remote_context_id=row.remote_context_id,
         failed_agents=tuple(row.failed_agents),

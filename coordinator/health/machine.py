@@ -54,13 +54,11 @@ def drain(health: Health) -> Health:
 
 
 def try_again(health: Health) -> Health:
-    """The breaker's pause is over and nothing but a step can try the agent: one may, and its failure opens the
-    breaker again."""
+    """The breaker's pause is over and nothing but a step can try the agent: one may, and where it fails the
+    breaker opens again."""
     if health.state is not HealthState.DOWN or health.breaker_until is None:
         return health
-    return replace(
-        health, state=HealthState.DEGRADED, call_failures=FAILURES_TO_DOWN - 1, breaker_until=None
-    )
+    return replace(health, state=HealthState.DEGRADED, call_failures=FAILURES_TO_DOWN - 1, breaker_until=None)
 
 
 def _after_success(health: Health) -> Health:

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, func, select
 
 from a2a.database import Database
 from coordinator.registry.offers import SkillOffer
-from coordinator.registry.store import Route, list_offers, list_routes
+from coordinator.registry.routes import Route, list_routes
+from coordinator.registry.store import list_offers
 from models.tables import Agent
 
 KEPT_S = 1.0

@@ -3,34 +3,43 @@
 from functools import partial
 from typing import Annotated, Literal
 
-import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
 from a2a.database import Database
 from a2a.registration import Load
 from a2a.types import Json, WireModel
 from coordinator.clock import Now
+from coordinator.health.audit import Actor
 from coordinator.health.record import record_goodbye, record_heartbeat
-from coordinator.registry.registration import register
+from coordinator.registry.registration import Joining, Registry
 
 # An agent may miss two heartbeats before it is looked at.
 LEASE_INTERVALS = 3
 
 
+AgentId = Annotated[str, Field(max_length=200)]
+JoinToken = Annotated[str, Field(max_length=500)]
+
+
 class _Register(WireModel):
     operation: Literal["register"]
     agent_card_url: Annotated[str, Field(min_length=1, max_length=2_000)]
+    join_token: JoinToken | None = None
+    # The id that the agent had under another card URL.
+    agent_id: AgentId | None = None
 
 
 class _Heartbeat(WireModel):
     operation: Literal["heartbeat"]
-    agent_id: Annotated[str, Field(max_length=200)]
+    agent_id: AgentId
     load: Load
+    join_token: JoinToken | None = None
 
 
 class _Deregister(WireModel):
     operation: Literal["deregister"]
-    agent_id: Annotated[str, Field(max_length=200)]
+    agent_id: AgentId
+    join_token: JoinToken | None = None
 
 
 _OPERATION: TypeAdapter[_Register | _Heartbeat | _Deregister] = TypeAdapter(
@@ -44,22 +53,15 @@ class BadOperation(Exception):
 
 class Membership:
     def __init__(
-        self,
-        database: Database,
-        http: httpx.AsyncClient,
-        *,
-        own_url: str,
-        heartbeat_interval_s: float,
-        now: Now,
+        self, database: Database, registry: Registry, *, heartbeat_interval_s: float, now: Now
     ) -> None:
         self._database = database
-        self._http = http
-        self._own_url = own_url
+        self._registry = registry
         self._heartbeat_interval_s = heartbeat_interval_s
         self._now = now
 
     async def handle(self, data: Json) -> dict[str, Json]:
-        """The answer's data part. Raises BadOperation and CardRejected."""
+        """The answer's data part. Raises BadOperation and RegistryError."""
         try:
             operation = _OPERATION.validate_python(data)
         except ValidationError as exc:
@@ -68,17 +70,24 @@ class Membership:
             raise BadOperation(f"The registration message is wrong at {where}: {first['msg']}.") from exc
         match operation:
             case _Register():
-                agent_id = await self._register(operation.agent_card_url)
+                agent_id = await self._register(operation)
                 return {"agentId": agent_id, "heartbeatIntervalS": self._heartbeat_interval_s}
             case _Heartbeat():
+                self._registry.check_token(operation.join_token)
                 return {"known": await self._take_heartbeat(operation)}
             case _Deregister():
+                self._registry.check_token(operation.join_token)
                 goodbye = partial(record_goodbye, agent_id=operation.agent_id, now=self._now())
                 return {"known": await self._database.write(goodbye)}
 
-    async def _register(self, card_url: str) -> str:
-        return await register(
-            self._database, self._http, card_url, self._now, own_url=self._own_url, by_operator=False
+    async def _register(self, operation: _Register) -> str:
+        return await self._registry.register(
+            Joining(
+                operation.agent_card_url,
+                Actor.AGENT,
+                token=operation.join_token,
+                previous_id=operation.agent_id,
+            )
         )
 
     async def _take_heartbeat(self, heartbeat: _Heartbeat) -> bool:

@@ -19,10 +19,11 @@ def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     port = parts.port if parts.port is not None else _DEFAULT_PORTS[parts.scheme]
-    return parts.scheme, "localhost" if _is_loopback(host) else host, port
+    return parts.scheme, "localhost" if is_loopback(host) else host, port
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is a name or an address of the loopback interface, in any spelling."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -2,54 +2,93 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from a2a.card_types import AgentCard, AgentInterface
-from a2a.deduplication import memory_id_of
 from a2a.types import Json
-from coordinator.registry.errors import AgentNotFound
+from coordinator.health.audit import Actor, note
+from coordinator.registry.admission import Standing
+from coordinator.registry.errors import AgentNotFound, ReportNotFound
 from coordinator.registry.offers import SkillOffer
 from models.base import DEFAULT_TENANT
 from models.ids import new_id
-from models.states import HealthState
-from models.tables import Agent, AgentSkill, HealthCheck
+from models.states import HealthState, Proof
+from models.tables import Agent, AgentReport, AgentSkill, HealthCheck
 
 HISTORY_ROWS = 100
-# A skill with this tag does what should not be done by two agents.
-NO_FAILOVER = "no-failover"
+KEPT_REPORTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """An agent that has a skill: where it is called, how, and how it is.
+class Arrival:
+    """A card as it was fetched and checked: the interface that is called, and the key that signed it."""
 
-    `running` and `capacity` are what its heartbeats say; `memory_id` names its memory of messages where it
-    deduplicates them (docs/extensions/deduplication.md); `no_failover`: the skill's card says so in a tag.
-    """
-
-    agent_id: str
-    name: str
     card_url: str
+    card: AgentCard
+    etag: str | None
     interface: AgentInterface
-    streaming: bool
-    pushes: bool
-    health: HealthState
-    health_reason: str
-    health_since: datetime
-    running: int
-    capacity: int | None
-    memory_id: str | None
-    input_modes: tuple[str, ...]
-    no_failover: bool
+    signed_by: str | None
 
 
-def save_agent(
-    connection: Connection, card_url: str, interface: AgentInterface, card: AgentCard, now: datetime
+def find_known(
+    connection: Connection, *, card_url: str | None = None, agent_id: str | None = None
+) -> "AgentRow | None":
+    """The agent with this card URL or id, also one that was removed."""
+    query = select(Agent.__table__).where(Agent.tenant_id == DEFAULT_TENANT)
+    query = (
+        query.where(Agent.id == agent_id) if agent_id is not None else query.where(Agent.card_url == card_url)
+    )
+    return connection.execute(query.with_for_update()).one_or_none()
+
+
+def count_agents(connection: Connection) -> int:
+    query = select(func.count()).select_from(Agent).where(Agent.removed_at.is_(None))
+    return int(connection.execute(query).scalar_one())
+
+
+def add_agent(
+    connection: Connection, arrival: Arrival, standing: Standing, proof: Proof, now: datetime
 ) -> str:
-    """Insert the agent, or bring the one with this card URL up to date; its id."""
-    values: dict[str, Json] = {
+    agent_id = new_id("agent")
+    values = _card_values(arrival) | {
+        "admission": standing.admission,
+        "held_for": standing.held_for,
+        "proof": proof,
+        "proof_due_at": now if proof is Proof.PENDING else None,
+        "health": HealthState.QUARANTINED,
+        "health_reason": "registered, not proven yet",
+        "health_since": now,
+        "failures": 0,
+        "successes": 0,
+        "last_called_at": now,
+        "registered_at": now,
+        "updated_at": now,
+    }
+    connection.execute(insert(Agent).values(id=agent_id, **values))
+    _replace_skills(connection, agent_id, arrival.card)
+    return agent_id
+
+
+def change_agent(
+    connection: Connection, agent_id: str, arrival: Arrival, now: datetime, **columns: Json
+) -> None:
+    """Its card is another one now, or it came back; `columns` are set beside it."""
+    values = _card_values(arrival) | {"updated_at": now, "removed_at": None, "facts": None} | columns
+    connection.execute(update(Agent).where(Agent.id == agent_id).values(values))
+    _replace_skills(connection, agent_id, arrival.card)
+
+
+def set_agent(connection: Connection, agent_id: str, **columns: Json) -> None:
+    connection.execute(update(Agent).where(Agent.id == agent_id).values(columns))
+
+
+def _card_values(arrival: Arrival) -> dict[str, Json]:
+    card, interface = arrival.card, arrival.interface
+    return {
+        "card_url": arrival.card_url,
+        "etag": arrival.etag,
+        "signed_by": arrival.signed_by,
         "url": interface.url,
         "protocol_binding": interface.protocol_binding,
         "protocol_version": interface.protocol_version,
@@ -59,38 +98,14 @@ def save_agent(
         "version": card.version,
         "card": card.to_json(),
         "streaming": bool(card.capabilities.streaming),
-        "updated_at": now,
-        "removed_at": None,
     }
-    known = update(Agent).where(Agent.tenant_id == DEFAULT_TENANT, Agent.card_url == card_url)
-    agent_id = connection.execute(known.values(values).returning(Agent.id)).scalar_one_or_none()
-    if agent_id is None:
-        agent_id = new_id("agent")
-        connection.execute(insert(Agent).values(id=agent_id, card_url=card_url, **values, **_unproven(now)))
+
+
+def _replace_skills(connection: Connection, agent_id: str, card: AgentCard) -> None:
     connection.execute(delete(AgentSkill).where(AgentSkill.agent_id == agent_id))
     skills = [_skill_row(agent_id, card, index) for index in range(len(card.skills))]
     if skills:
         connection.execute(insert(AgentSkill), list({row["skill_id"]: row for row in skills}.values()))
-    return str(agent_id)
-
-
-def is_removed(connection: Connection, card_url: str) -> bool:
-    """Whether an operator took the agent with this card URL out of the registry."""
-    query = select(Agent.id).where(
-        Agent.tenant_id == DEFAULT_TENANT, Agent.card_url == card_url, Agent.removed_at.is_not(None)
-    )
-    return connection.execute(query).scalar_one_or_none() is not None
-
-
-def _unproven(now: datetime) -> dict[str, Json]:
-    return {
-        "health": HealthState.QUARANTINED,
-        "health_reason": "registered, not proven yet",
-        "health_since": now,
-        "failures": 0,
-        "successes": 0,
-        "registered_at": now,
-    }
 
 
 def _skill_row(agent_id: str, card: AgentCard, index: int) -> dict[str, Json]:
@@ -117,6 +132,7 @@ def remove_agent(connection: Connection, agent_id: str, now: datetime) -> None:
     )
     if gone.scalar_one_or_none() is None:
         raise AgentNotFound(agent_id)
+    note(connection, agent_id, "agent.removed", Actor.OPERATOR, now)
 
 
 AgentRow = Row[tuple[Agent]]
@@ -129,6 +145,37 @@ def find_agent(connection: Connection, agent_id: str) -> tuple[AgentRow, list[Ro
         raise AgentNotFound(agent_id)
     skills = connection.execute(select(AgentSkill.__table__).where(AgentSkill.agent_id == agent_id))
     return row, list(skills.all())
+
+
+def save_report(
+    connection: Connection, agent_id: str, verdict: str, report: dict[str, Json], now: datetime
+) -> None:
+    connection.execute(
+        insert(AgentReport).values(
+            id=new_id("report"), agent_id=agent_id, verdict=verdict, report=report, created_at=now
+        )
+    )
+    newest = (
+        select(AgentReport.id)
+        .where(AgentReport.agent_id == agent_id)
+        .order_by(AgentReport.id.desc())
+        .limit(KEPT_REPORTS)
+    )
+    connection.execute(
+        delete(AgentReport).where(
+            AgentReport.agent_id == agent_id, AgentReport.id.not_in(newest.scalar_subquery())
+        )
+    )
+
+
+def latest_report(connection: Connection, agent_id: str) -> Row[tuple[AgentReport]]:
+    """Raises AgentNotFound and ReportNotFound."""
+    find_agent(connection, agent_id)
+    query = select(AgentReport.__table__).where(AgentReport.agent_id == agent_id)
+    row = connection.execute(query.order_by(AgentReport.id.desc()).limit(1)).one_or_none()
+    if row is None:
+        raise ReportNotFound(agent_id)
+    return row
 
 
 def list_agents(connection: Connection) -> list[tuple[AgentRow, list[Row[tuple[AgentSkill]]]]]:
@@ -177,42 +224,3 @@ def list_offers(connection: Connection) -> list[SkillOffer]:
         )
         for row in connection.execute(query)
     ]
-
-
-def list_routes(connection: Connection, skill_id: str) -> list[Route]:
-    """Every agent with the skill, in whatever health it is."""
-    query = (
-        select(Agent, AgentSkill.input_modes)
-        .join(AgentSkill, Agent.id == AgentSkill.agent_id)
-        .where(AgentSkill.skill_id == skill_id, Agent.removed_at.is_(None))
-        .where(Agent.tenant_id == DEFAULT_TENANT)
-        .order_by(Agent.id)
-    )
-    columns = query.with_only_columns(*Agent.__table__.columns, AgentSkill.input_modes, AgentSkill.tags)
-    return [_route(row) for row in connection.execute(columns)]
-
-
-def _route(row: Any) -> Route:
-    capabilities = row.card.get("capabilities") or {}
-    load = row.load or {}
-    return Route(
-        agent_id=row.id,
-        name=row.name,
-        card_url=row.card_url,
-        interface=AgentInterface(
-            url=row.url,
-            protocol_binding=row.protocol_binding,
-            protocol_version=row.protocol_version,
-            tenant=row.interface_tenant,
-        ),
-        streaming=row.streaming,
-        pushes=bool(capabilities.get("pushNotifications")),
-        health=HealthState(row.health),
-        health_reason=row.health_reason,
-        health_since=row.health_since,
-        running=int(load.get("running", 0)),
-        capacity=int(load["capacity"]) if "capacity" in load else None,
-        memory_id=memory_id_of(capabilities.get("extensions") or ()),
-        input_modes=tuple(row.input_modes),
-        no_failover=NO_FAILOVER in row.tags,
-    )

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -225,8 +225,9 @@ def test_search_finds_by_words_and_says_which_matched(coordinator: Coordinator) 
 
 
 def test_probes_take_a_dead_agent_down_with_its_history(coordinator: Coordinator) -> None:
-    card = echo_agent("http://127.0.0.1:9").card().model_dump_json(exclude_none=True).encode()
-    with answering(card, "application/json") as url:
+    with answering(b"{}", "application/json") as other, ExitStack() as alive:
+        card = echo_agent(other).card().model_dump_json(exclude_none=True).encode()
+        url = alive.enter_context(answering(card, "application/json"))
         agent_id = coordinator.http.post("/api/agents", json={"card_url": url}).json()["id"]
     ends_at = time.monotonic() + 20
     health: dict[str, Any] = {}

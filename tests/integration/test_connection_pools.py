@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from functools import partial
 from typing import Any
 
 import httpx
@@ -16,17 +17,23 @@ from tests.support.waiting import Gate, eventually_now
 MORE_THAN_A_POOL = 215
 
 
-def checks(coordinator: Coordinator, agent_id: str) -> list[dict[str, Any]]:
-    """The probes of the agent, newest first."""
-    history = coordinator.http.get(f"/api/agents/{agent_id}/health").json()["history"]
-    return [check for check in history if check["evidence"] == "probe"]
+def health(coordinator: Coordinator, agent_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = coordinator.http.get(f"/api/agents/{agent_id}/health").json()
+    return found
+
+
+def was_probed_after(coordinator: Coordinator, agent_id: str, before: str) -> bool:
+    return bool(health(coordinator, agent_id)["health"]["last_checked_at"] != before)
 
 
 def assert_probed_well_from_now(coordinator: Coordinator, agent_id: str, *, times: int) -> None:
-    before = len(checks(coordinator, agent_id))
-    eventually_now(lambda: len(checks(coordinator, agent_id)) >= before + times, within_s=60)
-    assert all(check["ok"] for check in checks(coordinator, agent_id)[:times])
-    assert coordinator.http.get(f"/api/agents/{agent_id}").json()["health"]["state"] == "up"
+    """A probe that fails leaves a row in the history, a good one only its time."""
+    known = len(health(coordinator, agent_id)["history"])
+    for _ in range(times):
+        before = health(coordinator, agent_id)["health"]["last_checked_at"]
+        eventually_now(partial(was_probed_after, coordinator, agent_id, before), within_s=60)
+    assert health(coordinator, agent_id)["health"]["state"] == "up"
+    assert len(health(coordinator, agent_id)["history"]) == known
 
 
 def test_a_step_that_may_run_has_a_connection_within_what_a_process_can_hold() -> None:
@@ -79,5 +86,5 @@ def test_hundreds_of_registrations_that_hang_keep_no_probe_from_an_agent(databas
         )
         assert set(answers) == {422}
         assert time.monotonic() - started >= 5, "they hung for the time allowed, so probes fell due meanwhile"
-        assert len(checks(coordinator, idle_id)) >= 3
-        assert all(check["ok"] for check in checks(coordinator, idle_id))
+        assert [check["ok"] for check in health(coordinator, idle_id)["history"]] == [True]
+        assert_probed_well_from_now(coordinator, idle_id, times=1)

@@ -146,7 +146,8 @@ async def test_a_cancellation_while_the_task_is_being_made_reaches_it(
     unused = cast("Any", None)
     face.services = Services(
         database=database,
-        http=unused,
+        registry=unused,
+        prover=None,
         executor=Executor(intake, unused, unused, Wakeups(), Wakeups(), unused),
         settings=settings_for(database_url),
         now=utc_now,

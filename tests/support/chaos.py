@@ -16,12 +16,12 @@ from sqlalchemy import Connection, insert, select
 
 from a2a import Agent, InputRequired, Part, Rejected, Request, SkillFailed
 from a2a.background import background_loop, every
-from a2a.client import fetch_card
+from a2a.client import FetchedCard, fetch_card
 from a2a.database import Database
 from a2a.settings import AgentSettings as AgentProcessSettings
 from coordinator.executor.history import FOREIGN_KINDS
-from coordinator.health.monitor import HealthMonitor
-from coordinator.registry.store import save_agent
+from coordinator.health.probes import Prober
+from coordinator.registry.store import Arrival, change_agent
 from coordinator.settings import AgentSettings, Settings, StepSettings, TaskSettings
 from coordinator.wiring import Executor, start_executor
 from models.tables import AgentSkill, TaskEvent
@@ -168,12 +168,16 @@ class Coordinator:
                 stack, settings, self.database, http, fault=self._fault, now=loop.now
             )
             self.database.owner = executor.worker._policy.owner
-            monitor = HealthMonitor(self.database, http, settings.agents, loop.now)
+            prober = Prober(self.database, http, ignored, interval_s=PROBE_S, timeout_s=5.0, now=loop.now)
             await stack.enter_async_context(
-                background_loop(every(PROBE_S, monitor.sweep, name="probes"), name="probes")
+                background_loop(every(PROBE_S, prober.sweep, name="probes"), name="probes")
             )
             self._executor.set_result(executor)
             await loop.create_future()
+
+
+async def ignored(_agent_id: str, _fetched: FetchedCard) -> None:
+    """The cards here never change."""
 
 
 def chaos_settings() -> Settings:
@@ -293,7 +297,7 @@ async def register(
     now = START + timedelta(seconds=asyncio.get_running_loop().time())
 
     def save(connection: Connection) -> None:
-        save_agent(connection, host.url, interface, card, now)
+        change_agent(connection, f"agent_{host.name}", Arrival(host.url, card, None, interface, None), now)
 
     await database.write(save)
 

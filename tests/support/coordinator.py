@@ -1,7 +1,7 @@
 """A coordinator in this process, behind a real server, with agents beside it."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,15 +14,18 @@ from coordinator.settings import AgentSettings, Settings, StepSettings, TaskSett
 from tests.support.server import AsgiApp, serving
 
 
-def settings_for(database_url: str, **tasks: Any) -> Settings:
-    """Quick retries and frequent looks; nothing from a .env file."""
+def settings_for(database_url: str, *, agents: Mapping[str, Any] | None = None, **tasks: Any) -> Settings:
+    """Quick retries and frequent looks; nothing from a .env file. Agents are used unproven, so that their
+    skills are called by steps only."""
     return Settings(
         _env_file=None,
         database_url=database_url,
         log_level="error",
         tasks=TaskSettings(grace_s=0.1, **tasks),
         steps=StepSettings(backoff_s=0.05),
-        agents=AgentSettings(probe_interval_s=0.5, probe_timeout_s=1.0),
+        agents=AgentSettings.model_validate(
+            {"prove": False, "probe_interval_s": 0.5, "probe_timeout_s": 1.0} | dict(agents or {})
+        ),
     )
 
 

@@ -23,6 +23,8 @@ QUICK = {
     "AGENTS_PROBE_INTERVAL_S": "1",
     "AGENTS_HEARTBEAT_INTERVAL_S": "1",
     "STEPS_BACKOFF_S": "0.1",
+    # Skills are called by steps only, so that their executions can be counted.
+    "AGENTS_PROVE": "false",
 }
 TERMINAL = ("completed", "failed", "canceled")
 

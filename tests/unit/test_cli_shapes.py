@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from coordinator.api import plan_schemas, schemas
+from coordinator.api import agent_schemas, plan_schemas, schemas
 from coordinator.cli import shapes
 
 PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
@@ -23,10 +23,10 @@ PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
     (shapes.Task, schemas.TaskOut),
     (shapes.TaskPage, schemas.TaskPage),
     (shapes.Why, schemas.Why),
-    (shapes.Skill, schemas.SkillOut),
-    (shapes.Health, schemas.HealthOut),
-    (shapes.Agent, schemas.AgentOut),
-    (shapes.AgentList, schemas.AgentList),
+    (shapes.Skill, agent_schemas.SkillOut),
+    (shapes.Health, agent_schemas.HealthOut),
+    (shapes.Agent, agent_schemas.AgentOut),
+    (shapes.AgentList, agent_schemas.AgentList),
 ]
 
 

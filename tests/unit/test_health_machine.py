@@ -1,7 +1,16 @@
 """The health state machine."""
 
-from coordinator.health.machine import Health, drain, observe
+from datetime import UTC, datetime, timedelta
+
+from coordinator.health.machine import BREAKER_PAUSE_S, Health, drain, try_again
+from coordinator.health.machine import observe as observe_at
 from models.states import Evidence, HealthState
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+def observe(health: Health, evidence: Evidence, *, ok: bool, later_s: float = 0.0) -> Health:
+    return observe_at(health, evidence, ok=ok, now=NOW + timedelta(seconds=later_s))
 
 
 def after(*seen: bool, start: HealthState = HealthState.UP) -> HealthState:
@@ -58,3 +67,92 @@ def test_a_heartbeat_changes_nothing_since_it_does_not_say_that_calls_arrive() -
 def test_calls_count_as_probes_do() -> None:
     once = observe(Health(HealthState.DOWN), Evidence.CALL, ok=True)
     assert observe(once, Evidence.CALL, ok=True).state is HealthState.UP
+
+
+# The circuit breaker
+
+
+def called(*seen: bool, start: Health | None = None) -> Health:
+    health = start or Health(HealthState.UP)
+    for ok in seen:
+        health = observe(health, Evidence.CALL, ok=ok)
+    return health
+
+
+def opened() -> Health:
+    return called(False, False, False)
+
+
+def test_three_failed_calls_in_a_row_open_the_breaker() -> None:
+    assert called(False, False).breaker_until is None
+    assert opened().state is HealthState.DOWN
+    assert opened().breaker_until == NOW + timedelta(seconds=BREAKER_PAUSE_S)
+
+
+def test_a_served_card_makes_no_failed_call_good() -> None:
+    """Most agents whose card answers complete no task."""
+    health = called(False, False)
+    for _ in range(5):
+        health = observe(health, Evidence.PROBE, ok=True)
+    assert health.state is HealthState.UP
+    assert observe(health, Evidence.CALL, ok=False).state is HealthState.DOWN
+
+
+def test_a_served_card_does_not_close_the_breaker() -> None:
+    health = opened()
+    for _ in range(5):
+        health = observe(health, Evidence.PROBE, ok=True)
+    assert health.state is HealthState.DOWN
+
+
+def test_two_good_calls_bring_back_an_agent_whose_breaker_was_open() -> None:
+    once = observe(opened(), Evidence.DEEP_PROBE, ok=True, later_s=20)
+    assert once.state is HealthState.DOWN
+    assert once.breaker_until is None
+    twice = observe(once, Evidence.DEEP_PROBE, ok=True, later_s=21)
+    assert twice == Health(HealthState.UP, successes=2)
+
+
+def test_after_one_good_call_a_served_card_is_the_second_success() -> None:
+    once = observe(opened(), Evidence.DEEP_PROBE, ok=True, later_s=20)
+    assert observe(once, Evidence.PROBE, ok=True, later_s=21).state is HealthState.UP
+
+
+def test_each_failed_trial_doubles_the_pause() -> None:
+    health = opened()
+    pauses = []
+    for _ in range(8):
+        assert health.breaker_until is not None
+        at = (health.breaker_until - NOW) / timedelta(seconds=1)
+        health = observe(health, Evidence.DEEP_PROBE, ok=False, later_s=at)
+        assert health.breaker_until is not None
+        pauses.append((health.breaker_until - NOW) / timedelta(seconds=1) - at)
+    assert pauses == [30, 60, 120, 240, 480, 600, 600, 600]
+
+
+def test_failures_of_calls_that_were_out_already_do_not_prolong_the_pause() -> None:
+    assert called(False, False, start=opened()) == opened()
+
+
+def test_where_only_a_step_can_try_one_may_and_its_failure_opens_the_breaker_again() -> None:
+    trial = try_again(opened())
+    assert trial.state is HealthState.DEGRADED
+    again = observe(trial, Evidence.CALL, ok=False, later_s=20)
+    assert again.state is HealthState.DOWN
+    assert again.breaker_until == NOW + timedelta(seconds=20 + 2 * BREAKER_PAUSE_S)
+    assert observe(trial, Evidence.CALL, ok=True, later_s=20).call_failures == 0
+
+
+def test_a_trial_is_for_agents_whose_breaker_is_open() -> None:
+    for state in HealthState:
+        assert try_again(Health(state)) == Health(state)
+
+
+def test_a_failed_conformance_run_quarantines_and_a_good_one_frees() -> None:
+    assert observe(opened(), Evidence.CONFORMANCE, ok=True) == Health(HealthState.UP)
+    failed = observe(Health(HealthState.UP), Evidence.CONFORMANCE, ok=False)
+    assert failed == Health(HealthState.QUARANTINED)
+
+
+def test_an_agent_in_quarantine_that_says_good_bye_stays_there() -> None:
+    assert drain(Health(HealthState.QUARANTINED)).state is HealthState.QUARANTINED

@@ -1,0 +1,76 @@
+"""What is done for the registry on a schedule (APScheduler), by exactly one of the coordinators on a database."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from a2a.database import Database
+from coordinator.clock import Now
+from coordinator.health.deep import DeepProber
+from coordinator.health.duty import give_up_duty, take_duty
+from coordinator.health.probes import Prober
+from coordinator.health.record import forget_older_than
+from coordinator.registry.canary import Rules, roll_back_canaries
+from coordinator.registry.proving import Prover
+
+log = structlog.get_logger(__name__)
+
+DUTY = "registry upkeep"
+# Ten sweeps may fail before another coordinator takes over.
+DUTY_LEASE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """`prover` and `deep` are None where agents are used unproven."""
+
+    database: Database
+    owner: str
+    prober: Prober
+    prover: Prover | None
+    deep: DeepProber | None
+    canaries: Rules
+    history_days: int
+    now: Now
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        # Sweeps may overlap: each claims its agents, so a slow agent does not hold up the next sweep.
+        often = {"trigger": "interval", "max_instances": 20, "coalesce": True}
+        scheduler.add_job(self._on_duty(self.prober.sweep), seconds=1, **often)
+        if self.prover is not None and self.deep is not None:
+            scheduler.add_job(self._on_duty(self.prover.sweep), seconds=2, **often)
+            scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
+        scheduler.add_job(self._on_duty(self.judge_canaries), seconds=2, **often)
+        scheduler.add_job(self._on_duty(self.prune), hours=1, **often)
+        scheduler.start()
+        try:
+            yield
+        finally:
+            scheduler.shutdown(wait=False)
+            give_up = partial(give_up_duty, name=DUTY, owner=self.owner, now=self.now())
+            await self.database.write(give_up)
+
+    def _on_duty(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            take = partial(take_duty, name=DUTY, owner=self.owner, now=self.now(), lease_s=DUTY_LEASE_S)
+            if await self.database.write(take):
+                await job()
+
+        return run
+
+    async def judge_canaries(self) -> None:
+        judge = partial(roll_back_canaries, rules=self.canaries, now=self.now())
+        for agent_id in await self.database.write(judge):
+            log.warning("canary.rolled_back", agent_id=agent_id)
+
+    async def prune(self) -> None:
+        """Forget the history that is older than the setting."""
+        oldest = self.now() - timedelta(days=self.history_days)
+        await self.database.write(partial(forget_older_than, before=oldest))
