@@ -9,7 +9,8 @@ CliError
 ├── FileRefused        a file cannot be sent or saved
 ├── SettingInvalid     an environment variable or option
 ├── StartFailed        `parley up` or `parley dev` cannot start
-└── NewRefused         `parley new` cannot write
+├── NewRefused         `parley new` cannot write
+└── CheckImpossible    `parley check` finds no agent card
 """
 
 from coordinator.cli.plain import command, duration
@@ -70,3 +71,9 @@ class StartFailed(CliError):
 
 class NewRefused(CliError):
     """A name or a folder for something new; the text names it."""
+
+
+class CheckImpossible(CliError):
+    """There is nothing to check; the text names the address and why."""
+
+    exit_code = 2

@@ -27,6 +27,7 @@ from coordinator.cli.run import INTERRUPTED, Screen, download, run_task
 from coordinator.cli.settings import CliSettings
 from coordinator.cli.shapes import TERMINAL
 
+TIME_BOX_S: Final = 20.0
 RESULTS: Final = Path("parley-results")
 STATUSES: Final = (
     "pending",
@@ -282,6 +283,25 @@ def register(
         print_agents(make_console(), [agent])
 
     _call(url, body)
+
+
+@app.command()
+def check(
+    *,
+    agent_url: Annotated[str, typer.Argument(metavar="URL", help="Where the agent or its card is.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    time_box: Annotated[
+        float, typer.Option(help="Seconds that all of it may take.", min=1, max=600)
+    ] = TIME_BOX_S,
+) -> None:
+    """Try an agent: whether it does what its card says, on each interface. It runs skills of the agent.
+
+    The exit code is 0 where it is proven, 1 where it failed, 2 where there is no agent, 3 where none of its
+    skills could be run, 130 after Ctrl-C.
+    """
+    from coordinator.cli.check import check_and_print
+
+    _exit(lambda: check_and_print(agent_url, time_box, as_json=as_json))
 
 
 @app.command()
