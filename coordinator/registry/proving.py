@@ -17,8 +17,9 @@ from a2a.card_types import AgentCard, AgentInterface
 from a2a.database import Database
 from coordinator.clock import Now
 from coordinator.conformance.call import call_once
+from coordinator.conformance.receiver import PushReceiver
 from coordinator.conformance.report import InterfaceFacts, Report, Verdict, best_interface
-from coordinator.conformance.run import PushReceiver, check_agent
+from coordinator.conformance.run import check_agent
 from coordinator.health.audit import Actor, note
 from coordinator.health.deep import Tried
 from coordinator.health.record import record

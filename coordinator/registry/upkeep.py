@@ -1,4 +1,4 @@
-"""What is done for the registry on a schedule (APScheduler), by exactly one of the coordinators on a database."""
+"""What is done for the registry on a schedule (APScheduler), by one of the coordinators on a database."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -9,7 +9,7 @@ from a2a.database import Database
 from a2a.guard import guarded_client
 from a2a.signing import Jwk, TrustStore
 from coordinator.clock import Now
-from coordinator.conformance.run import PushReceiver
+from coordinator.conformance.receiver import PushReceiver
 from coordinator.health.deep import DeepProber
 from coordinator.health.probes import Prober
 from coordinator.registry.admission import Policy
