@@ -18,7 +18,7 @@ from a2a.server.operations import Operations
 from a2a.server.routes import ProtocolRoute, add_protocol
 from a2a.settings import read_settings
 from a2a.stores.memory import MemoryTaskStore
-from coordinator.api import agents, notifications, problems, sessions, system, tasks
+from coordinator.api import agents, loader, notifications, problems, sessions, system, tasks
 from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
 from coordinator.api.services import Services
@@ -27,6 +27,7 @@ from coordinator.executor.faults import Fault, no_fault
 from coordinator.executor.store import release_all_leases
 from coordinator.face import Face
 from coordinator.health.monitor import HealthMonitor
+from coordinator.loader.running import running_loader
 from coordinator.registry.registration import CARD_TIMEOUT_S
 from coordinator.settings import Settings, TaskSettings
 from coordinator.version import VERSION
@@ -73,7 +74,9 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: F
     )
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, path_prefix="/api/")
-    for router in (tasks.router, agents.router, sessions.router, notifications.router, system.router):
+    for router in (
+        tasks.router, agents.router, sessions.router, notifications.router, loader.router, system.router,
+    ):  # fmt: skip
         app.include_router(router)
     card = face.agent.card()
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
@@ -105,9 +108,11 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now, fault: Fau
     )
     probes_http = await enter(guarded_client(policy, timeout_s=settings.agents.probe_timeout_s))
     registrations_http = await enter(guarded_client(policy, timeout_s=CARD_TIMEOUT_S))
+    # Before the executor, so that the agents end after the steps that they work on.
+    served = await enter(running_loader(settings, database, now))
     executor = await start_executor(stack, settings, database, steps_http, fault=fault, now=now)
     await enter(HealthMonitor(database, probes_http, settings.agents, now).running())
-    return Services(database=database, http=registrations_http, executor=executor, settings=settings, now=now)
+    return Services(database, registrations_http, executor, settings, now, served)
 
 
 def step_connections(tasks: TaskSettings) -> int:

@@ -8,19 +8,21 @@ from fastapi import Depends, Request
 
 from a2a.database import Database
 from coordinator.clock import Now
+from coordinator.loader.loader import Loader
 from coordinator.settings import Settings
 from coordinator.wiring import Executor
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`http` is the guarded client for registrations."""
+    """`http` is the guarded client for registrations; `loader` is there where AGENTS_DIR is set."""
 
     database: Database
     http: httpx.AsyncClient
     executor: Executor
     settings: Settings
     now: Now
+    loader: Loader | None = None
 
 
 async def _services(request: Request) -> Services:

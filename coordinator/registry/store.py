@@ -11,6 +11,7 @@ from a2a.deduplication import memory_id_of
 from a2a.types import Json
 from coordinator.registry.errors import AgentNotFound
 from coordinator.registry.offers import SkillOffer
+from coordinator.registry.withdrawal import was_removed_by_operator
 from models.base import DEFAULT_TENANT
 from models.ids import new_id
 from models.states import HealthState
@@ -77,7 +78,7 @@ def save_agent(
 def is_removed(connection: Connection, card_url: str) -> bool:
     """Whether an operator took the agent with this card URL out of the registry."""
     query = select(Agent.id).where(
-        Agent.tenant_id == DEFAULT_TENANT, Agent.card_url == card_url, Agent.removed_at.is_not(None)
+        Agent.tenant_id == DEFAULT_TENANT, Agent.card_url == card_url, was_removed_by_operator()
     )
     return connection.execute(query).scalar_one_or_none() is not None
 
