@@ -1,9 +1,9 @@
 """Processes that this one starts: what they say line by line, signals to all they started, how they ended."""
 
+import asyncio
 import os
 import shutil
 import signal
-from asyncio import StreamReader
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +11,9 @@ from typing import Final
 
 MAX_LINE_BYTES: Final = 8192
 READ_BYTES: Final = 65536
+# Ten thousand lines a second.
+LINES_AT_ONCE: Final = 100
+PAUSE_S: Final = 0.01
 
 
 def ends_with_us(command: Sequence[str]) -> list[str]:
@@ -19,9 +22,9 @@ def ends_with_us(command: Sequence[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else [*command]
 
 
-async def pass_on(output: StreamReader, say: Callable[[str], None]) -> None:
-    """Every line until the end; a long one in pieces."""
-    rest = b""
+async def pass_on(output: asyncio.StreamReader, say: Callable[[str], None]) -> None:
+    """Every line until the end; a long one in pieces. Who floods us is made to wait, not we."""
+    rest, said = b"", 0
     while chunk := await output.read(READ_BYTES):
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > MAX_LINE_BYTES:
@@ -29,6 +32,9 @@ async def pass_on(output: StreamReader, say: Callable[[str], None]) -> None:
         for line in lines:
             for start in range(0, max(1, len(line)), MAX_LINE_BYTES):
                 say(line[start : start + MAX_LINE_BYTES].decode(errors="replace"))
+                said += 1
+                if said % LINES_AT_ONCE == 0:
+                    await asyncio.sleep(PAUSE_S)
     if rest:
         say(rest.decode(errors="replace"))
 

@@ -17,7 +17,7 @@ from coordinator.loader.state import Failure
 from coordinator.processes import ending, ends_with_us, pass_on, signal_group
 
 # For what is still in the pipe after the end; a process of its own may hold the pipe for ever.
-LAST_OUTPUT_S: Final = 1.0
+LAST_OUTPUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +76,21 @@ class Child:
         self._is_check = is_check
         self._broken: str | None = None
         self._serving = asyncio.Event()
+        self._started_at = asyncio.get_running_loop().time()
         self._life = asyncio.create_task(self._live(), name=f"agent process {self.pid}")
+
+    async def settled(self, within_s: float) -> None:
+        """Until it serves or has ended, or `within_s` after its start."""
+        serving = asyncio.create_task(self._serving.wait())
+        left_s = max(0, self._started_at + within_s - asyncio.get_running_loop().time())
+        try:
+            await asyncio.wait({self._life, serving}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            serving.cancel()
 
     async def ready(self, within_s: float) -> Failure | None:
         """None once it serves, or has checked the file and found nothing wrong."""
-        serving = asyncio.create_task(self._serving.wait())
-        try:
-            await asyncio.wait({self._life, serving}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            serving.cancel()
+        await self.settled(within_s)
         if self._serving.is_set():
             return None
         if not self._life.done():

@@ -33,8 +33,9 @@ from coordinator.loader.decide import (
     decide,
     next_due,
 )
+from coordinator.loader.leftovers import withdraw_leftovers
 from coordinator.loader.listing import list_folder
-from coordinator.loader.ports import Homes, NoPort
+from coordinator.loader.ports import Homes, NoPort, ports_for
 from coordinator.loader.state import AgentFile, Doing, Failure, Found, Policy, shared_names
 from coordinator.registry.withdrawal import withdraw_agent
 
@@ -46,6 +47,8 @@ LOOK_EVERY_S: Final = 5.0
 DEBOUNCE_MS: Final = 300
 # A Python that starts keeps a core busy; who starts all at once is late with all.
 STARTS_AT_ONCE: Final = 4
+# Who takes longer may wait for something that never comes; the others do not wait for it.
+SLOT_S: Final = 3.0
 REMOVAL_PAUSE_S: Final = 5.0
 
 
@@ -64,15 +67,24 @@ class FileView:
 
 
 class Loader:
-    """`environment` is what every process gets, beside its own AGENT_URL."""
+    """`environment` is what every process gets, beside its own AGENT_URL; what it says is logged with
+    `output_level`."""
 
     def __init__(
-        self, folder: Path, database: Database, *, environment: dict[str, str], policy: Policy, now: Now
+        self,
+        folder: Path,
+        database: Database,
+        *,
+        environment: dict[str, str],
+        output_level: int,
+        policy: Policy,
+        now: Now,
     ) -> None:
         self.folder = folder.absolute()
         self.error: str | None = None
         self._database = database
         self._environment = environment
+        self._output_level = output_level
         self._policy = policy
         self._now = now
         self._files: dict[str, AgentFile] = {}
@@ -80,6 +92,7 @@ class Loader:
         self._homes = Homes()
         self._children: dict[str, Child] = {}
         self._work: dict[str, Task[None]] = {}
+        self._is_first_look = True
         self._changed = asyncio.Event()
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
 
@@ -147,9 +160,19 @@ class Loader:
             self._note_folder(f"the folder cannot be read: {exc.strerror or exc}")
             return
         self._note_folder(None)
+        if self._is_first_look:
+            self._is_first_look = False
+            group.create_task(self._tidy(found), name="loader: leftovers")
         found = admitted(found, self._files, self._policy.max_files)
         for command in decide(found, self._files, _clock()):
             self._carry_out(command, group)
+
+    async def _tidy(self, found: list[Found]) -> None:
+        kept = {next(ports_for(file.name)) for file in found} | self._homes.ports
+        try:
+            await withdraw_leftovers(self._database, kept, self._now)
+        except SQLAlchemyError:
+            log.exception("loader.leftovers_not_removed")
 
     def _note_folder(self, error: str | None) -> None:
         if error is not None and error != self.error:
@@ -220,20 +243,22 @@ class Loader:
     async def _attempt(self, name: str, listening: socket | None) -> Child | Failure:
         """A process that serves, or one that has checked the file and ended."""
         order = Order(self.folder / name, self._environment_of(name), listening)
-        async with self._starts:
-            try:
-                child = await launch(order, partial(_pass_on, name))
-            except OSError as exc:
-                return Failure(f"no process could be started: {exc.strerror or exc}", is_final=False)
-            failure: Failure | None = None
-            serves = False
-            try:
-                failure = await child.ready(self._policy.start_s)
-                serves = failure is None and listening is not None
-            finally:
-                if not serves:
-                    await child.kill()
+        child, serves = None, False
+        try:
+            async with self._starts:
+                child = await launch(order, partial(self._pass_on, name))
+                await child.settled(SLOT_S)
+            failure = await child.ready(self._policy.start_s)
+            serves = failure is None and listening is not None
+        except OSError as exc:
+            return Failure(f"no process could be started: {exc.strerror or exc}", is_final=False)
+        finally:
+            if child is not None and not serves:
+                await child.kill()
         return failure or child
+
+    def _pass_on(self, name: str, line: str) -> None:
+        log.log(self._output_level, "loader.output", file=name, line=line)
 
     def _environment_of(self, name: str) -> dict[str, str]:
         url = self._homes.url(name)
@@ -297,10 +322,6 @@ class Loader:
         for name in self._files:
             self._homes.close(name)
         log.info("loader.stopped")
-
-
-def _pass_on(name: str, line: str) -> None:
-    log.info("loader.output", file=name, line=line)
 
 
 def _clock() -> float:

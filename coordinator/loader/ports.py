@@ -37,6 +37,18 @@ def listen_on(port: int) -> socket.socket:
     return socket.create_server((HOST, port), backlog=BACKLOG)
 
 
+def is_ours(port: int) -> bool:
+    return FIRST_PORT <= port < FIRST_PORT + PORTS
+
+
+def is_free(port: int) -> bool:
+    try:
+        listen_on(port).close()
+    except OSError:
+        return False
+    return True
+
+
 class Homes:
     """Who has which port. The socket listens from the start of a process on, and over a change of the file,
     so that callers wait for the new version; where nothing serves it is closed, so that they learn it."""

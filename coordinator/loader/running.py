@@ -1,5 +1,6 @@
 """The loader of one process, made of its settings."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -28,6 +29,15 @@ async def running_loader(settings: Settings, database: Database, now: Now) -> As
         "PYTHONUNBUFFERED": "1",
     }
     policy = Policy(start_s=settings.agents.start_timeout_s, stop_s=2 * grace_s + LAST_S)
-    loader = Loader(settings.agents.dir, database, environment=environment, policy=policy, now=now)
+    # The agents log at the level that is set, so that what comes from them is wanted at any.
+    output_level = max(logging.INFO, logging.getLevelNamesMapping()[settings.log_level.upper()])
+    loader = Loader(
+        settings.agents.dir,
+        database,
+        environment=environment,
+        output_level=output_level,
+        policy=policy,
+        now=now,
+    )
     async with loader.running():
         yield loader

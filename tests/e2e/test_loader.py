@@ -1,7 +1,6 @@
 """A coordinator that serves the agents of a folder: real files that come, change, break and go."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,14 @@ class Folder:
             raise AssertionError(f"{exc}: {self.file(name)}\n{self.network.log_of('coordinator')}") from None
         return self.file(name)
 
+    def until_said(self, name: str, error: str) -> None:
+        until(lambda: error in (self.file(name).get("error") or ""), within_s=60, what=f"{name}: {error}")
+
+    def until_replaced(self, name: str, pid: int) -> dict[str, Any]:
+        """Up again, in another process."""
+        until(lambda: self.file(name)["pid"] not in (None, pid), within_s=WITHIN_S, what=f"{name} replaced")
+        return self.until(name, "serving")
+
     def until_up(self, name: str) -> dict[str, Any]:
         self.until(name, "serving")
         until(
@@ -71,20 +78,24 @@ class Folder:
 
     def answer(self, skill: str) -> str:
         """What a task for the skill comes to."""
+        return self.outcome(self.begin(skill))
+
+    def begin(self, skill: str) -> str:
         plan = {"steps": [{"number": 1, "instruction": "say", "skill_id": skill, "depends_on": []}]}
-        task = self.network.ended(self.network.create(description="say", plan=plan))
+        return self.network.create(description="say", plan=plan)
+
+    def outcome(self, task_id: str) -> str:
+        task = self.network.ended(task_id)
         assert task["status"] == "completed", task
         return str(task["result"]["text"])
 
 
 @pytest.fixture
-def folder(tmp_path: Path, bare_network: Network) -> Iterator[Folder]:
+def folder(tmp_path: Path, bare_network: Network) -> Folder:
     path = tmp_path / "agents"
     path.mkdir()
-    bare_network.start_coordinator(AGENTS_DIR=str(path), AGENTS_START_TIMEOUT_S="20", TASKS_GRACE_S="1")
-    yield Folder(path, bare_network)
-    for file in path.iterdir():
-        file.unlink()
+    bare_network.start_coordinator(AGENTS_DIR=str(path), AGENTS_START_TIMEOUT_S="20", TASKS_GRACE_S="5")
+    return Folder(path, bare_network)
 
 
 def is_alive(pid: int) -> bool:
@@ -93,6 +104,10 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def until_dead(pid: int) -> None:
+    until(lambda: not is_alive(pid), within_s=WITHIN_S, what=f"{pid} has ended")
 
 
 def test_a_file_that_appears_is_served_and_does_a_task(folder: Folder) -> None:
@@ -110,15 +125,28 @@ def test_a_changed_file_is_served_by_a_new_process_and_keeps_its_id(folder: Fold
     folder.write("greet.py", "hello")
     before = folder.until_up("greet.py")
     folder.write("greet.py", "good day")
-    until(
-        lambda: folder.file("greet.py")["pid"] not in (None, before["pid"]),
-        within_s=WITHIN_S,
-        what="replaced",
-    )
+    folder.until_replaced("greet.py", before["pid"])
     after = folder.until_up("greet.py")
     assert folder.answer("greet") == "good day"
     assert (after["agent_id"], after["url"]) == (before["agent_id"], before["url"])
     assert not is_alive(before["pid"])
+
+
+def test_a_task_that_runs_during_a_change_is_ended_by_the_old_version(folder: Folder) -> None:
+    began = folder.path / "began"
+    slow = AGENT.replace("import os\n", "import asyncio, pathlib\n").replace(
+        '    return "TEXT"',
+        f"    pathlib.Path({str(began)!r}).touch()\n    await asyncio.sleep(3)\n    return 'TEXT'",
+    )
+    folder.write("greet.py", "old", code=slow)
+    pid = folder.until_up("greet.py")["pid"]
+    running = folder.begin("greet")
+    until(began.exists, within_s=WITHIN_S, what="the task runs")
+    folder.write("greet.py", "new", code=slow)
+    folder.until_replaced("greet.py", pid)
+    assert folder.outcome(running) == "old"
+    folder.until_up("greet.py")
+    assert folder.answer("greet") == "new"
 
 
 def test_a_broken_change_is_reported_and_the_old_version_and_the_others_go_on(folder: Folder) -> None:
@@ -131,11 +159,7 @@ def test_a_broken_change_is_reported_and_the_old_version_and_the_others_go_on(fo
     assert folder.answer("greet") == "hello"
     assert folder.file("other.py") == other
     folder.write("greet.py", "mended")
-    until(
-        lambda: folder.file("greet.py")["pid"] not in (None, before["pid"]),
-        within_s=WITHIN_S,
-        what="replaced",
-    )
+    folder.until_replaced("greet.py", before["pid"])
     assert folder.until_up("greet.py")["error"] is None
     assert folder.answer("greet") == "mended"
 
@@ -158,9 +182,7 @@ def test_an_agent_that_an_operator_removed_does_not_come_back_with_its_file(fold
     file = folder.until_up("greet.py")
     assert folder.network.http.delete(f"/api/agents/{file['agent_id']}").status_code == 204
     folder.write("greet.py", "another")
-    until(
-        lambda: folder.file("greet.py")["pid"] not in (None, file["pid"]), within_s=WITHIN_S, what="replaced"
-    )
+    folder.until_replaced("greet.py", file["pid"])
     folder.until("greet.py", "serving")
     until(
         lambda: "an operator removed this agent" in folder.network.log_of("coordinator"),
@@ -176,7 +198,7 @@ def test_the_agents_end_with_a_coordinator_that_is_killed_and_come_back_with_the
     before = {name: folder.until_up(name) for name in ("greet.py", "other.py")}
     folder.network.kill("coordinator")
     for file in before.values():
-        until(lambda pid=file["pid"]: not is_alive(pid), within_s=WITHIN_S, what="the agent ended")
+        until_dead(file["pid"])
     folder.network.start_coordinator(AGENTS_DIR=str(folder.path), TASKS_GRACE_S="1")
     for name, file in before.items():
         after = folder.until_up(name)
@@ -189,6 +211,19 @@ def test_the_agents_end_with_a_coordinator_that_is_stopped(folder: Folder) -> No
     pid = folder.until_up("greet.py")["pid"]
     folder.network.terminate("coordinator")
     assert not is_alive(pid)
+
+
+def test_a_file_deleted_while_no_coordinator_was_there_is_gone_with_the_next(folder: Folder) -> None:
+    folder.write("greet.py", "hello")
+    folder.until_up("greet.py")
+    folder.network.terminate("coordinator")
+    (folder.path / "greet.py").unlink()
+    folder.network.start_coordinator(AGENTS_DIR=str(folder.path))
+    until(
+        lambda: folder.network.http.get("/api/agents").json()["agents"] == [],
+        within_s=WITHIN_S,
+        what="gone",
+    )
 
 
 def test_an_agent_that_dies_is_started_again(folder: Folder) -> None:
@@ -227,11 +262,11 @@ def test_whatever_is_wrong_with_a_file_is_said_and_disturbs_no_other(folder: Fol
     outside = folder.path.parent / "outside.py"
     outside.write_text(AGENT)
     (folder.path / "outside.py").symlink_to(outside)
-    (folder.path / "_shared.py").write_text("TEXT = 'from a module beside it'\n")
+    (folder.path / "_shared.py").write_text("said = 'from a module beside it'\n")
     os.mkfifo(folder.path / "pipe.py")
     # The name of a module that all the others use.
     folder.write("json.py", "stdlib")
-    folder.write("fine.py", code="from _shared import TEXT as said\n" + AGENT.replace('"TEXT"', "said"))
+    folder.write("fine.py", code="from _shared import said\n" + AGENT.replace('"TEXT"', "said"))
     expected = {name: error for name, (_, error) in BROKEN.items()} | {
         "folder.py": "not a regular file",
         "pipe.py": "not a regular file",
@@ -240,16 +275,11 @@ def test_whatever_is_wrong_with_a_file_is_said_and_disturbs_no_other(folder: Fol
         "outside.py": "a link that leads out of the folder",
     }
     for name, error in expected.items():
-        until(
-            lambda n=name, e=error: e in (folder.file(n).get("error") or ""),
-            within_s=60,
-            what=f"{name}: {error}",
-        )
+        folder.until_said(name, error)
     for name in ("fine.py", "json.py"):
         folder.until_up(name)
     assert folder.answer("fine") == "from a module beside it"
     assert folder.answer("json") == "stdlib"
-    (folder.path / "folder.py").rmdir()
 
 
 def test_a_file_that_loops_when_it_is_loaded_is_reported_and_ends_when_it_is_mended(
@@ -276,7 +306,7 @@ def test_a_coordinator_that_is_killed_while_a_file_loops_leaves_no_process(folde
     )
     until(lambda: note.exists() and note.read_text(), within_s=WITHIN_S, what="it loops")
     folder.network.kill("coordinator")
-    until(lambda: not is_alive(int(note.read_text())), within_s=WITHIN_S, what="it ended")
+    until_dead(int(note.read_text()))
 
 
 def test_agents_see_no_secret_and_what_they_print_is_in_the_log(
