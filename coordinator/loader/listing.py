@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Container
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +13,12 @@ MAX_FILE_BYTES: Final = 2**20
 MAX_LISTED: Final = 256
 
 
-def list_folder(folder: Path) -> list[Found]:
-    """The Python files directly in it, by name, at most MAX_LISTED. Raises OSError."""
-    names = sorted(name for name in os.listdir(folder) if is_agent_file(name))  # noqa: PTH208 names, not paths
-    return [_found(folder, name) for name in names[:MAX_LISTED]]
+def list_folder(folder: Path, known: Container[str]) -> tuple[list[Found], int]:
+    """The Python files directly in it, and how many more there are than MAX_LISTED; those that are `known`
+    are not among these. Raises OSError."""
+    names = [name for name in os.listdir(folder) if is_agent_file(name)]  # noqa: PTH208 names, not paths
+    names.sort(key=lambda name: (name not in known, name))
+    return [_found(folder, name) for name in names[:MAX_LISTED]], max(0, len(names) - MAX_LISTED)
 
 
 def is_agent_file(name: str) -> bool:

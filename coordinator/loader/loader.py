@@ -50,6 +50,8 @@ STARTS_AT_ONCE: Final = 4
 # Who takes longer may wait for something that never comes; the others do not wait for it.
 SLOT_S: Final = 3.0
 REMOVAL_PAUSE_S: Final = 5.0
+# A server that is not there is no error of SQLAlchemy's.
+DATABASE_ERRORS: Final = (SQLAlchemyError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,11 @@ class Loader:
     async def _look(self, group: TaskGroup) -> None:
         """A folder that cannot be read says nothing of its files: they stay as they are."""
         try:
-            found = await asyncio.to_thread(list_folder, self.folder)
+            found, more = await asyncio.to_thread(list_folder, self.folder, frozenset(self._files))
         except OSError as exc:
             self._note_folder(f"the folder cannot be read: {exc.strerror or exc}")
             return
-        self._note_folder(None)
+        self._note_folder(f"there are {more:,} files more than are looked at" if more else None)
         if self._is_first_look:
             self._is_first_look = False
             group.create_task(self._tidy(found), name="loader: leftovers")
@@ -171,12 +173,12 @@ class Loader:
         kept = {next(ports_for(file.name)) for file in found} | self._homes.ports
         try:
             await withdraw_leftovers(self._database, kept, self._now)
-        except SQLAlchemyError:
+        except DATABASE_ERRORS:
             log.exception("loader.leftovers_not_removed")
 
     def _note_folder(self, error: str | None) -> None:
         if error is not None and error != self.error:
-            log.warning("loader.folder_unreadable", folder=str(self.folder), why=error)
+            log.warning("loader.folder_problem", folder=str(self.folder), why=error)
         self.error = error
 
     def _carry_out(self, command: Command, group: TaskGroup) -> None:
@@ -273,10 +275,8 @@ class Loader:
     async def _attend(self, name: str, child: Child) -> None:
         """Nobody has asked it to end."""
         why = await child.ended()
-        if self._children.get(name) is not child or self._files[name].doing in (
-            Doing.STOPPING,
-            Doing.REMOVING,
-        ):
+        is_current = self._children.get(name) is child
+        if not is_current or self._files[name].doing in (Doing.STOPPING, Doing.REMOVING):
             return
         del self._children[name]
         self._homes.close(name)
@@ -305,7 +305,7 @@ class Loader:
             try:
                 card_url = url + WELL_KNOWN_PATH
                 await self._database.write(partial(withdraw_agent, card_url=card_url, now=self._now()))
-            except SQLAlchemyError:
+            except DATABASE_ERRORS:
                 log.exception("loader.not_withdrawn", url=url)
                 await asyncio.sleep(REMOVAL_PAUSE_S)
             else:

@@ -1,6 +1,7 @@
 """A coordinator that serves the agents of a folder: real files that come, change, break and go."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -299,13 +300,15 @@ def test_a_file_that_loops_when_it_is_loaded_is_reported_and_ends_when_it_is_men
     assert folder.answer("loops") == "done"
 
 
-def test_a_coordinator_that_is_killed_while_a_file_loops_leaves_no_process(folder: Folder) -> None:
+@pytest.mark.parametrize("end", [Network.kill, Network.terminate])
+def test_a_coordinator_that_ends_while_a_file_loops_leaves_no_process(
+    folder: Folder, end: Callable[[Network, str], None]
+) -> None:
     note = folder.path / "pid"
-    folder.write(
-        "loops.py", code=f"import os\nopen({str(note)!r}, 'w').write(str(os.getpid()))\nwhile True: pass\n"
-    )
+    code = f"import os\nopen({str(note)!r}, 'w').write(str(os.getpid()))\nwhile True: pass\n"
+    folder.write("loops.py", code=code)
     until(lambda: note.exists() and note.read_text(), within_s=WITHIN_S, what="it loops")
-    folder.network.kill("coordinator")
+    end(folder.network, "coordinator")
     until_dead(int(note.read_text()))
 
 
