@@ -1,4 +1,8 @@
-"""A coordinator that serves the agents of a folder: real files that come, change, break and go."""
+"""A coordinator that serves the agents of a folder: real files that come, change, break and go.
+
+Where the address has to stay, the file's name, which gives the port, is that of one test alone: tests run
+beside each other.
+"""
 
 import os
 from collections.abc import Callable
@@ -166,15 +170,15 @@ def test_a_broken_change_is_reported_and_the_old_version_and_the_others_go_on(fo
 
 
 def test_a_deleted_file_is_gone_from_routing_and_may_come_back(folder: Folder) -> None:
-    folder.write("greet.py", "hello")
-    before = folder.until_up("greet.py")
-    (folder.path / "greet.py").unlink()
+    folder.write("returning.py", "hello")
+    before = folder.until_up("returning.py")
+    (folder.path / "returning.py").unlink()
     until(lambda: folder.files() == {}, within_s=WITHIN_S, what="gone")
     assert folder.network.http.get("/api/agents").json()["agents"] == []
     assert not is_alive(before["pid"])
-    folder.write("greet.py", "again")
-    after = folder.until_up("greet.py")
-    assert folder.answer("greet") == "again"
+    folder.write("returning.py", "again")
+    after = folder.until_up("returning.py")
+    assert folder.answer("returning") == "again"
     assert (after["agent_id"], after["url"]) == (before["agent_id"], before["url"])
 
 
@@ -194,9 +198,9 @@ def test_an_agent_that_an_operator_removed_does_not_come_back_with_its_file(fold
 
 
 def test_the_agents_end_with_a_coordinator_that_is_killed_and_come_back_with_the_next(folder: Folder) -> None:
-    folder.write("greet.py", "hello")
-    folder.write("other.py", "other")
-    before = {name: folder.until_up(name) for name in ("greet.py", "other.py")}
+    folder.write("killed.py", "hello")
+    folder.write("killed_too.py", "other")
+    before = {name: folder.until_up(name) for name in ("killed.py", "killed_too.py")}
     folder.network.kill("coordinator")
     for file in before.values():
         until_dead(file["pid"])
@@ -204,7 +208,7 @@ def test_the_agents_end_with_a_coordinator_that_is_killed_and_come_back_with_the
     for name, file in before.items():
         after = folder.until_up(name)
         assert (after["agent_id"], after["url"]) == (file["agent_id"], file["url"])
-    assert folder.answer("greet") == "hello"
+    assert folder.answer("killed") == "hello"
 
 
 def test_the_agents_end_with_a_coordinator_that_is_stopped(folder: Folder) -> None:
@@ -215,10 +219,10 @@ def test_the_agents_end_with_a_coordinator_that_is_stopped(folder: Folder) -> No
 
 
 def test_a_file_deleted_while_no_coordinator_was_there_is_gone_with_the_next(folder: Folder) -> None:
-    folder.write("greet.py", "hello")
-    folder.until_up("greet.py")
+    folder.write("left.py", "hello")
+    folder.until_up("left.py")
     folder.network.terminate("coordinator")
-    (folder.path / "greet.py").unlink()
+    (folder.path / "left.py").unlink()
     folder.network.start_coordinator(AGENTS_DIR=str(folder.path))
     until(
         lambda: folder.network.http.get("/api/agents").json()["agents"] == [],
@@ -228,13 +232,13 @@ def test_a_file_deleted_while_no_coordinator_was_there_is_gone_with_the_next(fol
 
 
 def test_an_agent_that_dies_is_started_again(folder: Folder) -> None:
-    folder.write("greet.py", "hello")
-    before = folder.until_up("greet.py")
+    folder.write("dying.py", "hello")
+    before = folder.until_up("dying.py")
     os.kill(before["pid"], 9)
-    until(lambda: folder.file("greet.py")["restarts"] == 1, within_s=WITHIN_S, what="seen")
-    after = folder.until_up("greet.py")
+    until(lambda: folder.file("dying.py")["restarts"] == 1, within_s=WITHIN_S, what="seen")
+    after = folder.until_up("dying.py")
     assert after["agent_id"] == before["agent_id"]
-    assert folder.answer("greet") == "hello"
+    assert folder.answer("dying") == "hello"
 
 
 BROKEN = {

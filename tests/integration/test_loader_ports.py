@@ -7,7 +7,7 @@ import pytest
 
 from coordinator.loader.ports import FIRST_PORT, PORTS, Homes, is_free, listen_on, ports_for
 
-NAME = "one.py"
+NAME = "of_this_test_alone.py"
 FIRST = next(ports_for(NAME))
 
 
