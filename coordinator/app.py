@@ -1,6 +1,7 @@
 """The coordinator process, put together: `uvicorn coordinator.app:app`."""
 
 import gc
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -18,7 +19,7 @@ from a2a.server.operations import Operations
 from a2a.server.routes import ProtocolRoute, add_protocol
 from a2a.settings import read_settings
 from a2a.stores.memory import MemoryTaskStore
-from coordinator.api import agents, notifications, problems, sessions, system, tasks
+from coordinator.api import agents, loader, notifications, problems, sessions, system, tasks
 from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
 from coordinator.api.services import Services
@@ -26,6 +27,7 @@ from coordinator.clock import Now, utc_now
 from coordinator.executor.faults import Fault, no_fault
 from coordinator.executor.store import release_all_leases
 from coordinator.face import Face
+from coordinator.loader.running import running_loader
 from coordinator.registry.wiring import start_registry
 from coordinator.settings import Settings, TaskSettings
 from coordinator.version import VERSION
@@ -72,7 +74,9 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: F
     )
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, path_prefix="/api/")
-    for router in (tasks.router, agents.router, sessions.router, notifications.router, system.router):
+    for router in (
+        tasks.router, agents.router, sessions.router, notifications.router, loader.router, system.router,
+    ):  # fmt: skip
         app.include_router(router)
     card = face.agent.card()
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
@@ -102,9 +106,15 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now, fault: Fau
     steps_http = await enter(
         guarded_client(policy, timeout_s=settings.steps.timeout_s, max_connections=connections)
     )
+    # The agents of the folder are the operator's own, whatever is asked of others.
+    folder_token = secrets.token_urlsafe()
+    # Before the executor, so that the agents end after the steps that they work on.
+    loader = await enter(running_loader(settings, database, now, join_token=folder_token))
     executor = await start_executor(stack, settings, database, steps_http, fault=fault, now=now)
-    registry, prover = await start_registry(stack, settings, database, policy, executor.pushes, now=now)
-    return Services(database, registry, prover, executor=executor, settings=settings, now=now)
+    registry, prover = await start_registry(
+        stack, settings, database, policy, executor.pushes, own_tokens=[folder_token], now=now
+    )
+    return Services(database, registry, prover, executor, settings, now, loader)
 
 
 def step_connections(tasks: TaskSettings) -> int:

@@ -4,7 +4,9 @@ A group's variables carry its name: TASKS_DEADLINE_S is `settings.tasks.deadline
 .env.example.
 """
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, FilePath, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,6 +16,15 @@ from coordinator.registry.admission import Policy
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+# What a process needs of its surroundings, and those settings of every agent that are no secret and may be
+# the same for several. All else, secrets above all, is not for the agents whose files this process serves.
+PASSED_ON: Final = (
+    *("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"),
+    *("PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("AGENT_MAX_BODY_BYTES", "AGENT_MAX_RUNNING", "AGENT_MAX_STREAMS"),
+    *("AGENT_PUSH_ALLOW_LOOPBACK", "AGENT_PUSH_ALLOW_PRIVATE"),
+)
 
 
 class TaskSettings(BaseModel):
@@ -55,6 +66,8 @@ class AgentSettings(BaseModel):
     history_days: Count = 7
     allow_loopback: bool = True
     allow_private: bool = False
+    dir: Path | None = None
+    start_timeout_s: Seconds = 30.0
 
 
 class WebhookSettings(BaseModel):
@@ -80,3 +93,8 @@ class Settings(BaseSettings):
     steps: StepSettings = StepSettings()
     agents: AgentSettings = AgentSettings()
     webhooks: WebhookSettings = WebhookSettings()
+
+
+def passed_on() -> dict[str, str]:
+    """What agents that this process starts get of its environment."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}

@@ -14,12 +14,23 @@ STARTUP_FAILED = 3
 Drain = Callable[[], Awaitable[None]]
 
 
-class DrainingServer(uvicorn.Server):
-    """uvicorn waits for its callers before the app learns that it ends; callers of a task wait for that."""
+def _nothing() -> None:
+    pass
 
-    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn waits for its callers before the app learns that it ends; callers of a task wait for that.
+    `on_start` is called once it serves."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, on_start: Callable[[], None] = _nothing) -> None:
         super().__init__(config)
         self._drain = drain
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._on_start()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         if not self.force_exit:
@@ -27,13 +38,22 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
-def serve_until_interrupted(app: FastAPI, *, host: str, port: int, grace_s: float) -> None:
-    """`app` is an agent's. Tasks have `grace_s` seconds to end, and streams as long again to be read."""
+def serve_until_interrupted(
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    grace_s: float,
+    listening: socket | None = None,
+    on_start: Callable[[], None] = _nothing,
+) -> None:
+    """`app` is an agent's. Tasks have `grace_s` seconds to end, and streams as long again to be read. With
+    `listening`, a socket that listens already, host and port are not looked at."""
     config = uvicorn.Config(
         app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=max(1, math.ceil(grace_s))
     )
-    server = DrainingServer(config, app.state.drain)
+    server = DrainingServer(config, app.state.drain, on_start)
     with suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets=[listening] if listening is not None else None)
     if not server.started:
         sys.exit(STARTUP_FAILED)

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from a2a.database import Database
 from coordinator.clock import Now
+from coordinator.loader.loader import Loader
 from coordinator.registry.proving import Prover
 from coordinator.registry.registration import Registry
 from coordinator.settings import Settings
@@ -15,7 +16,7 @@ from coordinator.wiring import Executor
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`prover` is None where agents are used unproven."""
+    """`prover` is None where agents are used unproven; `loader` is there where AGENTS_DIR is set."""
 
     database: Database
     registry: Registry
@@ -23,6 +24,7 @@ class Services:
     executor: Executor
     settings: Settings
     now: Now
+    loader: Loader | None = None
 
 
 async def _services(request: Request) -> Services:

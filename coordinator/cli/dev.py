@@ -4,7 +4,6 @@ The agent runs in a process of its own, so that each start is a fresh one; this 
 """
 
 import asyncio
-import shutil
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from a2a.settings import AgentSettings, read_settings
 from coordinator.cli.errors import StartFailed
 from coordinator.cli.render import make_console
 from coordinator.cli.run import INTERRUPTED
+from coordinator.processes import ends_with_us
 
 HOST: Final = "127.0.0.1"
 STOP_S: Final = 5.0
@@ -93,8 +93,7 @@ def _command(path: Path, listening: socket.socket) -> list[str]:
         url,
     ]
     # So that it does not outlive us when we are killed, where the system can do that.
-    setpriv = shutil.which("setpriv")
-    return [*([setpriv, "--pdeathsig", "TERM"] if setpriv else []), "env", *pairs, *server]
+    return ends_with_us(["env", *pairs, *server])
 
 
 class Child:

@@ -5,22 +5,19 @@ Not honcho: it stops every process when one dies, and here one agent's death mus
 """
 
 import asyncio
-import os
-import shutil
 import signal
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Final
 
 from coordinator.cli.procfile import ProcessLine
+from coordinator.processes import ending, ends_with_us, pass_on, signal_group
 
 Say = Callable[[str, str], None]
-MAX_LINE_BYTES: Final = 8192
-READ_BYTES: Final = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class Supervisor:
         force = self._stopping.is_set()
         self._stopping.set()
         for process in list(self._running.values()):
-            _send(process, signal.SIGKILL if force else signal.SIGTERM)
+            signal_group(process, signal.SIGKILL if force else signal.SIGTERM)
 
     async def run(self) -> bool:
         """Until everything has stopped; False where it was not asked to but nothing useful was left."""
@@ -78,7 +75,7 @@ class Supervisor:
             return all(task.result() for task in kept)
         finally:
             for process in self._running.values():
-                _send(process, signal.SIGKILL)
+                signal_group(process, signal.SIGKILL)
             killer.cancel()
             with suppress(asyncio.CancelledError):
                 await killer
@@ -95,18 +92,18 @@ class Supervisor:
             if quick_exits >= self._policy.max_quick_exits:
                 return self._left_down(line.name, code)
             wait_s = min(self._policy.first_wait_s * 2 ** (quick_exits - 1), self._policy.longest_wait_s)
-            self._say(line.name, f"{_ending(code)}; starting again in {wait_s:g} s")
+            self._say(line.name, f"{ending(code)}; starting again in {wait_s:g} s")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_s)
         return True
 
     def _left_down(self, name: str, code: int) -> bool:
         if name == self._essential:
-            self._say(name, f"{_ending(code)} too often; stopping everything")
+            self._say(name, f"{ending(code)} too often; stopping everything")
             if not self._stopping.is_set():
                 self.stop()
         else:
-            self._say(name, f"{_ending(code)} too often; it stays down, the others go on")
+            self._say(name, f"{ending(code)} too often; it stays down, the others go on")
         return name != self._essential
 
     async def _run_once(self, line: ProcessLine) -> int:
@@ -120,14 +117,14 @@ class Supervisor:
         )
         self._running[line.name] = process
         if self._stopping.is_set():
-            _send(process, signal.SIGTERM)
+            signal_group(process, signal.SIGTERM)
         assert process.stdout is not None
-        output = asyncio.create_task(self._pass_on(line.name, process.stdout))
+        output = asyncio.create_task(pass_on(process.stdout, partial(self._say, line.name)))
         try:
             return await process.wait()
         finally:
             # What it left behind in its group goes with it, and with that the pipe is closed.
-            _send(process, signal.SIGKILL)
+            signal_group(process, signal.SIGKILL)
             await process.wait()
             del self._running[line.name]
             await output
@@ -139,36 +136,11 @@ class Supervisor:
         script = f'PATH="$1:$PATH"; shift; export PATH "$@"; exec {line.command}'
         pairs = [f"{name}={value}" for name, value in self._environment.items()]
         shell = ["/bin/sh", "-c", script, line.name, str(self._path), *pairs]
-        setpriv = shutil.which("setpriv")
-        return [setpriv, "--pdeathsig", "TERM", *shell] if setpriv else shell
-
-    async def _pass_on(self, name: str, output: asyncio.StreamReader) -> None:
-        rest = b""
-        while chunk := await output.read(READ_BYTES):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > MAX_LINE_BYTES:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                self._say(name, line[:MAX_LINE_BYTES].decode(errors="replace"))
-        if rest:
-            self._say(name, rest.decode(errors="replace"))
+        return ends_with_us(shell)
 
     async def _kill_the_slow(self) -> None:
         await self._stopping.wait()
         await asyncio.sleep(self._policy.stop_s)
         for name, process in list(self._running.items()):
             self._say(name, f"did not stop within {self._policy.stop_s:g} s; killed")
-            _send(process, signal.SIGKILL)
-
-
-def _send(process: Process, number: signal.Signals) -> None:
-    """To the process and all it started: it leads a group that has its id."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
-
-
-def _ending(code: int) -> str:
-    if code < 0:
-        with suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+            signal_group(process, signal.SIGKILL)

@@ -1,6 +1,7 @@
 """The registry of a coordinator process, put together: how agents join, are proven, and are watched."""
 
 import json
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
@@ -31,9 +32,11 @@ async def start_registry(
     policy: AddressPolicy,
     receiver: PushReceiver,
     *,
+    own_tokens: Sequence[str],
     now: Now,
 ) -> tuple[Registry, Prover | None]:
-    """It runs until the stack is left. `receiver` takes the notifications of agents that are checked."""
+    """It runs until the stack is left. `receiver` takes the notifications of agents that are checked;
+    `own_tokens` are join tokens beside those of the settings."""
     own, agents = str(settings.coordinator_url), settings.agents
     enter = stack.enter_async_context
     # Each has its own connections: neither registrations nor checks that hang keep a probe from its agent.
@@ -50,7 +53,7 @@ async def start_registry(
         joins_http,
         JoinRules(_policy(agents, own), agents.max_agents, proves=prover is not None),
         Signatures(joins_http, _trust(agents), is_required=agents.require_signature),
-        tokens=_words(agents.join_tokens.get_secret_value()),
+        tokens=[*_words(agents.join_tokens.get_secret_value()), *own_tokens],
         own_url=own,
         proof_due=prover.due if prover is not None else _nothing,
         now=now,
