@@ -41,7 +41,8 @@ class Due:
     is_failing: bool
 
 
-CardSeen = Callable[[str, FetchedCard], Awaitable[None]]
+# Takes a card that may be another than before; why it cannot be used, or None.
+CardSeen = Callable[[str, FetchedCard], Awaitable[str | None]]
 
 
 class Prober:
@@ -120,10 +121,11 @@ class Prober:
             except A2AError as exc:
                 await self._record(due, started, ok=False, detail=str(exc))
                 return
-        if not due.is_quiet:
+        unusable = await self._card_seen(due.agent_id, fetched) if fetched.card is not None else None
+        if unusable is not None:
+            await self._record(due, started, ok=False, detail=unusable)
+        elif not due.is_quiet:
             await self._record(due, started, ok=True, detail="the agent card was served")
-        if fetched.card is not None:
-            await self._card_seen(due.agent_id, fetched)
 
     async def _record(self, due: Due, started: float, *, ok: bool, detail: str) -> None:
         await self._database.write(

@@ -16,7 +16,6 @@ from a2a.database import Database
 from a2a.errors import A2AError, AddressRefused, CardRefused, TransportError
 from coordinator.clock import Now
 from coordinator.health.audit import Actor
-from coordinator.health.record import record
 from coordinator.registry.admission import Policy, is_valid
 from coordinator.registry.arrival import Entry, JoinRules, TakenIn, take_in
 from coordinator.registry.card_urls import ITSELF, card_url_of, check_advertised
@@ -24,7 +23,6 @@ from coordinator.registry.errors import CardRejected, JoinRefused, RegistryBusy
 from coordinator.registry.origin import is_same_server
 from coordinator.registry.signatures import Signatures
 from coordinator.registry.store import AgentRow, Arrival, find_known
-from models.states import Evidence
 
 CARD_TIMEOUT_S = 5.0
 REACH_TIMEOUT_S = 3.0
@@ -104,20 +102,20 @@ class Registry:
         )
         return await self._take_in(entry)
 
-    async def card_seen(self, agent_id: str, fetched: FetchedCard) -> None:
-        """A probe has got a card that may be another than before."""
+    async def card_seen(self, agent_id: str, fetched: FetchedCard) -> str | None:
+        """A probe has got a card that may be another than before; why it cannot be used, or None."""
         known = await self._database.read(partial(find_known, agent_id=agent_id))
         if known is None or known.removed_at is not None:
-            return
+            return None
         assert fetched.card is not None
         if fetched.card.to_json() == known.card and fetched.etag == known.etag:
-            return
+            return None
         try:
             arrival = await self._arrival(known.card_url, fetched.card, fetched.etag)
         except CardRejected as exc:
-            await self._record_unusable(agent_id, exc)
-            return
+            return f"its card has changed and cannot be used: {exc.why}"
         await self._take_in(Entry(arrival, Actor.COORDINATOR))
+        return None
 
     def check_token(self, token: str | None) -> bool:
         """Whether it is a join token of ours. Raises JoinRefused where it is wrong, or missing and needed."""
@@ -210,15 +208,3 @@ class Registry:
         if taken_in.is_proof_due:
             self._proof_due(taken_in.agent_id)
         return taken_in.agent_id
-
-    async def _record_unusable(self, agent_id: str, exc: CardRejected) -> None:
-        await self._database.write(
-            partial(
-                record,
-                agent_id=agent_id,
-                evidence=Evidence.PROBE,
-                ok=False,
-                detail=f"its card has changed and cannot be used: {exc.why}",
-                now=self._now(),
-            )
-        )

@@ -176,8 +176,9 @@ class Coordinator:
             await loop.create_future()
 
 
-async def ignored(_agent_id: str, _fetched: FetchedCard) -> None:
+async def ignored(_agent_id: str, _fetched: FetchedCard) -> str | None:
     """The cards here never change."""
+    return None
 
 
 def chaos_settings() -> Settings:

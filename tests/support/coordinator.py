@@ -43,12 +43,17 @@ class Coordinator:
 
     def add_app(self, make: Callable[[str], AsgiApp]) -> str:
         """The same for any server that has a card."""
-        bound = socket.create_server(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        self._stack.enter_context(serving(make(url), listening=bound))
+        url = self.serve_app(make)
         response = self.http.post("/api/agents", json={"card_url": url})
         assert response.status_code == 201, response.text
         return str(response.json()["id"])
+
+    def serve_app(self, make: Callable[[str], AsgiApp]) -> str:
+        """Serve what `make` builds for its URL; the URL."""
+        bound = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        self._stack.enter_context(serving(make(url), listening=bound))
+        return url
 
     def run(self, **body: Any) -> dict[str, Any]:
         """Create a task, wait for it to end or to ask, return it whole."""
