@@ -144,9 +144,12 @@ async def _membership(use: Services, operation: object) -> dict[str, object]:
         now=use.now,
     )
     try:
-        return await membership.handle(operation)
+        answer = await membership.handle(operation)
     except (BadOperation, CardRejected) as exc:
         raise Rejected(str(exc)) from exc
+    if "agentId" in answer:  # a registration, not one of the many heartbeats
+        use.executor.network.expire()
+    return answer
 
 
 def _task_by_key(connection: Connection, key: str) -> str | None:

@@ -252,19 +252,6 @@ class AgentList(BaseModel):
     agents: list[AgentOut]
 
 
-class FoundAgent(BaseModel):
-    agent: AgentRef
-    skill_id: str
-    score: float
-    matched_terms: list[str]
-    status: Literal["ACTIVE", "INACTIVE", "ERROR"]
-
-
-class SearchResult(BaseModel):
-    query: str
-    results: list[FoundAgent]
-
-
 class HealthCheckOut(BaseModel):
     evidence: str
     ok: bool
