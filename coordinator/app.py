@@ -18,7 +18,8 @@ from a2a.server.operations import Operations
 from a2a.server.routes import ProtocolRoute, add_protocol
 from a2a.settings import read_settings
 from a2a.stores.memory import MemoryTaskStore
-from coordinator.api import agents, notifications, problems, sessions, system, tasks
+from coordinator.api import agents, discovery, notifications, problems, sessions, system, tasks
+from coordinator.api.catalog import Catalog
 from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
 from coordinator.api.services import Services
@@ -72,9 +73,9 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: F
         redoc_url=None, title="Parley coordinator", version=VERSION, description=DESCRIPTION, lifespan=life
     )
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes, path_prefix="/api/")
-    for router in (tasks.router, agents.router, sessions.router, notifications.router, system.router):
-        app.include_router(router)
+    _limit_bodies(app, max_body_bytes)
+    for module in (tasks, agents, sessions, notifications, discovery, system):
+        app.include_router(module.router)
     card = face.agent.card()
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
     app.openapi = with_hidden_shapes(app)  # type: ignore[method-assign]  # FastAPI's documented way
@@ -83,6 +84,17 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: F
     # After the API's own: a tenant named "api" could otherwise be read into their paths.
     add_protocol(app, route, card)
     return app
+
+
+def _limit_bodies(app: FastAPI, max_bytes: int) -> None:
+    def is_api(path: str) -> bool:
+        return path.startswith("/api/")
+
+    advice = "send less, or raise TASKS_MAX_UPLOAD_BYTES"
+    app.add_middleware(BodyLimit, max_bytes=max_bytes, covers=is_api, advice=advice)
+    app.add_middleware(
+        BodyLimit, max_bytes=discovery.MAX_QUERY_BYTES, covers=discovery.QUERY_PATHS.__contains__
+    )
 
 
 async def _to_docs() -> RedirectResponse:
@@ -107,7 +119,14 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now, fault: Fau
     registrations_http = await enter(guarded_client(policy, timeout_s=CARD_TIMEOUT_S))
     executor = await start_executor(stack, settings, database, steps_http, fault=fault, now=now)
     await enter(HealthMonitor(database, probes_http, settings.agents, now).running())
-    return Services(database=database, http=registrations_http, executor=executor, settings=settings, now=now)
+    return Services(
+        database=database,
+        http=registrations_http,
+        executor=executor,
+        catalog=Catalog(executor.network, str(settings.coordinator_url)),
+        settings=settings,
+        now=now,
+    )
 
 
 def step_connections(tasks: TaskSettings) -> int:

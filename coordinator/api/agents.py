@@ -41,7 +41,7 @@ async def get_agents(use: Use, state: HealthState | None = None) -> schemas.Agen
     )
 
 
-@router.get("/search", summary="Find skills by words and properties", responses=problems(400))
+@router.get("/search", summary="Find skills by words and properties")
 async def search_agents(use: Use, asked: Annotated[SearchQuery, Query()]) -> SearchResult:
     """Skills by words of their name, tags, description and examples (BM25, stemmed), best first, with the
     words that matched. Every filter has to hold. Without `q` a filter is needed, and the order is by name."""

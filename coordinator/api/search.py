@@ -1,11 +1,10 @@
 """The search of the registry: what is asked, what is found, and the way from one to the other."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from coordinator.api import views
-from coordinator.api.problems import BadRequest
 from coordinator.api.schemas import AgentRef
 from coordinator.api.shapes import Body
 from coordinator.executor.network import Network
@@ -21,7 +20,10 @@ Value = Annotated[str, Field(min_length=1, max_length=200)]
 class SearchQuery(Body):
     """Filters compare without case and may be repeated: all have to hold, but one `state` is enough."""
 
-    q: Annotated[str, Field(max_length=MAX_QUERY_CHARS, description="words in any order and form")] = ""
+    q: Annotated[
+        str | None,
+        Field(max_length=MAX_QUERY_CHARS, description="words in any order and form; optional with a filter"),
+    ] = None
     tag: list[Value] = Field(default_factory=list, max_length=MAX_FILTERS)
     input_mode: list[Value] = Field(
         default_factory=list,
@@ -36,6 +38,12 @@ class SearchQuery(Body):
         default_factory=list, max_length=MAX_FILTERS, description="default: all but quarantined"
     )
     limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+    @model_validator(mode="after")
+    def _seeks_something(self) -> Self:
+        if self.q is None and not self.has_filter:
+            raise ValueError("give words in q, a filter, or both")
+        return self
 
     @property
     def has_filter(self) -> bool:
@@ -69,14 +77,13 @@ class SearchResult(BaseModel):
 
 
 async def search_network(network: Network, asked: SearchQuery) -> SearchResult:
-    """Raises BadRequest where neither words nor a filter are given."""
-    if not asked.q.strip() and not asked.has_filter:
-        raise BadRequest(400, "NOTHING_SOUGHT", "Give words in q, a filter, or both.")
+    if not (asked.q or "").strip() and not asked.has_filter:
+        return SearchResult(query=asked.q or "", results=[])
     results = await _search(network, asked, fresh=False)
     if not results:
         # What was kept of the registry may be a moment old.
         results = await _search(network, asked, fresh=True)
-    return SearchResult(query=asked.q, results=results)
+    return SearchResult(query=asked.q or "", results=results)
 
 
 async def _search(network: Network, asked: SearchQuery, *, fresh: bool) -> list[FoundAgent]:
@@ -90,7 +97,7 @@ async def _search(network: Network, asked: SearchQuery, *, fresh: bool) -> list[
         if asked.state
         else None,
     )
-    return [_found(network, skill) for skill in search(index.postings, asked.q, wanted, asked.limit)]
+    return [_found(network, skill) for skill in search(index.postings, asked.q or "", wanted, asked.limit)]
 
 
 def _found(network: Network, skill: FoundSkill) -> FoundAgent:

@@ -7,6 +7,7 @@ import httpx
 from fastapi import Depends, Request
 
 from a2a.database import Database
+from coordinator.api.catalog import Catalog
 from coordinator.clock import Now
 from coordinator.settings import Settings
 from coordinator.wiring import Executor
@@ -19,6 +20,7 @@ class Services:
     database: Database
     http: httpx.AsyncClient
     executor: Executor
+    catalog: Catalog
     settings: Settings
     now: Now
 
