@@ -7,7 +7,7 @@ that one shared word such as "data" routes nothing and "no agent" stays a possib
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -37,6 +37,7 @@ from coordinator.planner.postings import (
     Hit,
     Postings,
     analyse,
+    offer_key,
 )
 from coordinator.registry.offers import SkillOffer
 
@@ -144,7 +145,7 @@ class SkillIndex:
         hits = [
             hit._replace(score=round(THRESHOLD + PURPOSE_SPAN * hit.rank, 4))
             for hit in self._rank(query, ())
-            if not hit.document.purposes.isdisjoint(stems)
+            if any(term in hit.document.purposes for term in stems)
         ]
         return self._best(query, hits)
 
@@ -186,22 +187,26 @@ class SkillIndex:
     def _best(self, query: _Query, hits: list[_Hit]) -> list[Candidate]:
         """The first candidates of the first hits; offers of a document are sorted already."""
         hidden = self.postings.hidden
+
+        def usable(hit: _Hit) -> Iterator[SkillOffer]:
+            return (offer for offer in hit.document.offers if offer.agent_id not in hidden)
+
         if hidden:
-            hits = [hit for hit in hits if any(offer.agent_id not in hidden for offer in hit.document.offers)]
+            hits = [hit for hit in hits if any(usable(hit))]
         if len(hits) > MAX_CANDIDATES:
             bar = heapq.nlargest(MAX_CANDIDATES, [hit.score for hit in hits])[-1]
             hits = [hit for hit in hits if hit.score >= bar]
+        first = heapq.nsmallest(
+            MAX_CANDIDATES, hits, key=lambda hit: (-hit.score, offer_key(next(usable(hit))))
+        )
         candidates = [
             Candidate(offer.agent_id, offer.agent_name, offer.skill_id, hit.score, matched)
-            for hit in hits
+            for hit in first
             for matched in (_matched(query, hit.hits),)
-            for offer in islice(
-                (offer for offer in hit.document.offers if offer.agent_id not in hidden), MAX_CANDIDATES
-            )
+            for offer in islice(usable(hit), MAX_CANDIDATES)
         ]
-        return heapq.nsmallest(
-            MAX_CANDIDATES, candidates, key=lambda c: (-c.score, c.agent_name, c.skill_id, c.agent_id)
-        )
+        candidates.sort(key=lambda c: (-c.score, c.agent_name, c.skill_id, c.agent_id))
+        return candidates[:MAX_CANDIDATES]
 
 
 def _matched(query: _Query, hits: Iterable[int]) -> tuple[str, ...]:
@@ -222,8 +227,10 @@ def fits_media(wanted: Sequence[str], accepted: Iterable[str]) -> bool:
 def _score(tier: _Tier, rank: float, document: Document) -> float:
     """0 to 1; at or above THRESHOLD only when the evidence can stand alone."""
     base, span = tier.base, tier.span
-    if tier.if_named is not None and len(document.identity & tier.if_named) > len(document.identity) / 2:
-        base, span = NAMED_ACTION
+    if tier.if_named is not None:
+        named = sum(1 for term in document.identity if term in tier.if_named)
+        if named > len(document.identity) / 2:
+            base, span = NAMED_ACTION
     return round(base + span * rank + tier.bonus, 4)
 
 

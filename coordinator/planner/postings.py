@@ -2,8 +2,7 @@
 how often and where. It ranks nothing; match.py and search.py do, over the same postings.
 
 The analysis of a text is the slow part and touches nothing shared, so it may run in a thread. Everything else
-belongs to one thread. Nothing derived outlives a change: after any number of them an index answers as one
-built anew.
+belongs to one thread. After any number of changes an index answers as one built anew.
 """
 
 from __future__ import annotations
@@ -23,7 +22,9 @@ from coordinator.registry.offers import MAX_FIELD_CHARS, SkillOffer
 B = 0.5
 # Offers that might exist: keeps rarity meaningful when only a handful are registered.
 PHANTOM_OFFERS = 20
-MAX_FOUND = 500
+MAX_FOUND = 300
+# Of a word that more documents hold so many are kept in order, to last over many changes.
+CHAMPIONS = 500
 GENERIC_STEMS = frozenset(stem(normalise(word)) for word in GENERIC_NOUNS)
 
 # Where a word stands, as bits of a plain int: enum flags cost a microsecond an operation.
@@ -33,14 +34,20 @@ DESCRIPTION = 4
 EXAMPLE = 8
 OPENING = 16  # first word of the description or of an example: what the skill does
 FIELD_BITS = 5
+# Lengths to choose by among very many documents: the true averages move with every change.
+NOMINAL_LENGTHS = (4.0, 4.0, 16.0, 12.0)
 _FIELDS = (IDENTITY, TAG, DESCRIPTION, EXAMPLE)
 _FIELD_WEIGHTS = (3.0, 2.0, 1.0, 1.0)
 
 Lengths: TypeAlias = tuple[int, int, int, int]  # content words per field
 # Where, then times x weight per field. Many words of many texts share a shape: it is kept once.
 Shape: TypeAlias = tuple[int, float, float, float, float]
+Norms: TypeAlias = tuple[float, float, float, float]
 Hit: TypeAlias = tuple[float, int]  # weight and where
 Posting: TypeAlias = dict[int, Shape]  # by document number
+Texts: TypeAlias = tuple[str, ...]
+TextKey: TypeAlias = tuple[str, str, str, Texts, Texts, Texts]
+Champion: TypeAlias = tuple[float, TextKey, int]  # weight, negative; document
 OfferKey: TypeAlias = tuple[str, str, str]
 
 
@@ -63,14 +70,16 @@ class Document:
     """Offers that say the same of the same skill, as one entry of the index; `offers` is sorted."""
 
     number: int
+    text_key: TextKey
     offers: list[SkillOffer]
-    identity: frozenset[str]
-    purposes: frozenset[str]  # stems of the name, the id and the tags
+    identity: tuple[str, ...]
+    purposes: tuple[str, ...]  # stems of the name, the id and the tags
     media_types: frozenset[str]
     terms: tuple[str, ...]
     lengths: Lengths
-    norms: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    norms: Norms = (1.0, 1.0, 1.0, 1.0)
     normed_at: int = -1
+    nominal: Norms = (1.0, 1.0, 1.0, 1.0)
 
 
 def offer_key(offer: SkillOffer) -> OfferKey:
@@ -84,13 +93,13 @@ class Postings:
     hidden: frozenset[str] = frozenset()
     version: int = 0
     documents: dict[int, Document] = field(default_factory=dict)
-    _by_text: dict[tuple[object, ...], Document] = field(default_factory=dict)
+    _by_text: dict[TextKey, Document] = field(default_factory=dict)
     _by_agent: dict[str, dict[str, tuple[SkillOffer, Document]]] = field(default_factory=dict)
     _postings: dict[str, Posting] = field(default_factory=dict)
     _facets: dict[tuple[Facet, str], dict[int, int]] = field(default_factory=dict)
     _totals: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     _shapes: dict[Shape, Shape] = field(default_factory=dict)
-    _champions: dict[str, list[int]] = field(default_factory=dict)
+    _champions: dict[str, list[Champion]] = field(default_factory=dict)
     _next_number: int = 0
 
     def replace(self, agent_id: str, offers: Iterable[AnalysedOffer]) -> None:
@@ -101,7 +110,6 @@ class Postings:
         mine = {skill_id: (item.offer, self._place(item)) for skill_id, item in by_skill.items()}
         if mine:
             self._by_agent[agent_id] = mine
-        self._champions.clear()
         self.version += 1
 
     def offer(self, agent_id: str, skill_id: str) -> SkillOffer:
@@ -143,7 +151,7 @@ class Postings:
         """Document number -> index of the term -> hit. A term is a choice of stems.
 
         Words that many documents share find nothing by themselves once rarer ones have found enough; they
-        only add to what is found. Without rarer ones, the documents that they weigh most in are found.
+        only add to what is found. Without rarer ones, the documents in which they stand out are found.
         """
         found: dict[int, dict[int, Hit]] = defaultdict(dict)
         wanted = [
@@ -172,40 +180,34 @@ class Postings:
             return found.keys() & numbers
         return numbers
 
-    def _best_of(self, term: str, posting: Posting, numbers: Collection[int]) -> list[int]:
-        """The documents in which the term weighs most; equal ones by name."""
-        is_whole = len(numbers) == len(posting)
-        if is_whole and term in self._champions:
-            return self._champions[term]
-        weights = {number: self._hit(number, posting[number])[0] for number in numbers}
-        bar = heapq.nlargest(MAX_FOUND, weights.values())[-1]
-        best = [number for number, weight in weights.items() if weight > bar]
-        equal = [number for number, weight in weights.items() if weight == bar]
-        best += heapq.nsmallest(MAX_FOUND - len(best), equal, key=self._name)
-        if is_whole:
-            self._champions[term] = best
-        return best
+    def _best_of(self, term: str, posting: Posting, numbers: Collection[int]) -> Collection[int]:
+        """The documents in which the term stands out."""
+        if len(numbers) < len(posting):
+            best = self._standing_out(posting, numbers, MAX_FOUND)
+        else:
+            best = self._champions.get(term, [])
+            if len(best) < MAX_FOUND:
+                best = self._champions[term] = self._standing_out(posting, numbers, CHAMPIONS)
+        return [number for _, _, number in best[:MAX_FOUND]]
 
-    def _name(self, number: int) -> tuple[OfferKey, str]:
-        first = self.documents[number].offers[0]
-        return offer_key(first), first.description
+    def _standing_out(self, posting: Posting, numbers: Collection[int], count: int) -> list[Champion]:
+        documents = self.documents
+        weights = {number: _weight(posting[number], documents[number].nominal) for number in numbers}
+        bar = heapq.nlargest(count, weights.values())[-1]
+        above = [number for number, weight in weights.items() if weight >= bar]
+        best = [(-weights[number], documents[number].text_key, number) for number in above]
+        return heapq.nsmallest(count, best)
 
     def _hit(self, number: int, shape: Shape) -> Hit:
         document = self.documents[number]
         if document.normed_at != self.version:
             self._norm(document)
-        by_name, by_tag, by_description, by_example = document.norms
-        where, named, tagged, described, shown = shape
-        weight = named / by_name + tagged / by_tag + described / by_description + shown / by_example
-        return weight, where
+        return _weight(shape, document.norms), shape[0]
 
     def _norm(self, document: Document) -> None:
         count = len(self.documents)
-        one, two, three, four = (
-            1 - B + B * (length * count / total if total else 0.0)
-            for length, total in zip(document.lengths, self._totals, strict=True)
-        )
-        document.norms, document.normed_at = (one, two, three, four), self.version
+        averages = [total / count for total in self._totals]
+        document.norms, document.normed_at = _norms(document.lengths, averages), self.version
 
     def _place(self, item: AnalysedOffer) -> Document:
         offer = item.offer
@@ -226,6 +228,13 @@ class Postings:
         self.documents[number] = document
         for term, shape in item.terms.items():
             self._postings.setdefault(term, {})[number] = self._shapes.setdefault(shape, shape)
+            champions = self._champions.get(term)
+            if champions:
+                entry = (-_weight(shape, document.nominal), document.text_key, number)
+                # What is none of them is behind the last: only there is the list silent.
+                if entry < champions[-1]:
+                    insort(champions, entry)
+                    del champions[CHAMPIONS:]
         for index, length in enumerate(item.lengths):
             self._totals[index] += length
         return document
@@ -240,7 +249,7 @@ class Postings:
                 if not counts:
                     del self._facets[name]
         if not document.offers:
-            del self._by_text[_text_key(offer)]
+            del self._by_text[document.text_key]
             self._drop(document)
 
     def _drop(self, document: Document) -> None:
@@ -248,15 +257,32 @@ class Postings:
         for term in document.terms:
             posting = self._postings[term]
             del posting[document.number]
+            if term in self._champions:
+                champions = self._champions[term]
+                champions[:] = [entry for entry in champions if entry[2] != document.number]
             if not posting:
                 del self._postings[term]
         for index, length in enumerate(document.lengths):
             self._totals[index] -= length
 
 
-def _text_key(offer: SkillOffer) -> tuple[object, ...]:
-    texts = (offer.skill_id, offer.name, offer.description)
-    return (*texts, offer.tags, offer.examples, offer.input_modes)
+def _weight(shape: Shape, norms: Norms) -> float:
+    _, named, tagged, described, shown = shape
+    by_name, by_tag, by_description, by_example = norms
+    return named / by_name + tagged / by_tag + described / by_description + shown / by_example
+
+
+def _norms(lengths: Lengths, averages: Sequence[float]) -> Norms:
+    """What longer fields than usual divide their words' weights by."""
+    one, two, three, four = (
+        1 - B + B * (length / average if average else 0.0)
+        for length, average in zip(lengths, averages, strict=True)
+    )
+    return one, two, three, four
+
+
+def _text_key(offer: SkillOffer) -> TextKey:
+    return offer.skill_id, offer.name, offer.description, offer.tags, offer.examples, offer.input_modes
 
 
 def _facets(offer: SkillOffer) -> set[tuple[Facet, str]]:
@@ -275,12 +301,14 @@ def _document(number: int, item: AnalysedOffer) -> Document:
     tagged = {stem(normalise(word)) for tag in offer.tags for word in words(tag[:200])}
     return Document(
         number=number,
+        text_key=_text_key(offer),
         offers=[],
-        identity=frozenset(named - GENERIC_STEMS),
-        purposes=frozenset(named | tagged),
+        identity=tuple(named - GENERIC_STEMS),
+        purposes=tuple(named | tagged),
         media_types=frozenset(offer.input_modes),
         terms=tuple(item.terms),
         lengths=item.lengths,
+        nominal=_norms(item.lengths, NOMINAL_LENGTHS),
     )
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
 from coordinator.planner.lexicon import DISPLAY, STOPWORDS, normalise, stem, words
 from coordinator.planner.postings import Document, Facet, Hit, Postings, offer_key
 from coordinator.registry.offers import SkillOffer
+
+T = TypeVar("T")
 
 K1 = 1.2
 # Of a longer query the rarest words are looked for.
@@ -61,10 +64,9 @@ def search(postings: Postings, query: str, wanted: Wanted, limit: int) -> list[F
         (-_score(hits, terms, total), offer_key(postings.documents[number].offers[0]), number)
         for number, hits in found.items()
     ]
-    ranked.sort()
     best = (
         (postings.documents[number], -negative, _matched(terms, found[number]))
-        for negative, _, number in ranked
+        for negative, _, number in _in_order(ranked)
     )
     return list(_take(best, postings, wanted, limit))
 
@@ -113,10 +115,15 @@ def _spellings(facet: Facet, value: str) -> tuple[str, ...]:
 
 def _by_name(postings: Postings, within: Set[int] | None) -> Iterable[Document]:
     numbers = postings.documents if within is None else within
-    heap = [(offer_key(postings.documents[number].offers[0]), number) for number in numbers]
-    heapq.heapify(heap)
+    named = [(offer_key(postings.documents[number].offers[0]), number) for number in numbers]
+    return (postings.documents[number] for _, number in _in_order(named))
+
+
+def _in_order(heap: list[T]) -> Iterator[T]:
+    """Sorted only as far as somebody looks."""
+    heapq.heapify(heap)  # type: ignore[type-var]  # tuples of what can be compared
     while heap:
-        yield postings.documents[heapq.heappop(heap)[1]]
+        yield heapq.heappop(heap)  # type: ignore[type-var]  # the same
 
 
 def _take(
