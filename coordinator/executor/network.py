@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Iterable, Mapping
+from contextlib import aclosing
 
 from coordinator.planner.match import SkillIndex
 from coordinator.planner.postings import AnalysedOffer, analyse
@@ -22,7 +23,7 @@ class Network:
         self._listing = listing
         self._index = SkillIndex()
         self._lock = asyncio.Lock()
-        self._looked_at = float("-inf")
+        self._looked_at = self._expired_at = float("-inf")
         self.edition = 0
 
     @property
@@ -45,8 +46,8 @@ class Network:
         return self._listing.agents.get(agent_id)
 
     def expire(self) -> None:
-        """This process has changed the registry: the next question looks again."""
-        self._looked_at = float("-inf")
+        """This process has changed the registry: what was looked up before is too old."""
+        self._expired_at = asyncio.get_running_loop().time()
 
     async def index(self, *, fresh: bool = False) -> SkillIndex:
         """The index, at most a second old; `fresh`: no older than this question. It is changed in place, and
@@ -54,20 +55,22 @@ class Network:
         clock = asyncio.get_running_loop().time
         no_older_than = clock() - (0 if fresh else KEPT_S)
         async with self._lock:
-            if self._looked_at < no_older_than:
+            if self._looked_at < max(no_older_than, self._expired_at):
                 looking_at = clock()
                 await self._look()
                 self._looked_at = looking_at
             return self._index
 
     async def _look(self) -> None:
-        count = 0
-        async for changes in self._listing.look():
-            self._hide()  # before they enter: what is quarantined is not for the planner
-            await self._apply(changes)
-            count += len(changes.listed)
-            self.edition += 1
+        before, count = self._index.postings.version, 0
+        async with aclosing(self._listing.look()) as look:
+            async for changes in look:
+                self._hide()  # before they enter: what is quarantined is not for the planner
+                await self._apply(changes)
+                count += len(changes.listed)
         self._hide()
+        if self._index.postings.version != before:
+            self.edition += 1  # only now is the listing level with the index
         if count >= MANY:
             # A million objects that stay: without this each full collection stops the process for 0.1 s.
             gc.freeze()
