@@ -31,14 +31,21 @@ def main() -> None:
     started = time.perf_counter()
     find = make(job["documents"], job["limit"])
     build_s = time.perf_counter() - started
-    times = []
+    walls, cpus = [], []
     for query in job["queries"]:
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         find(query)
-        times.append((time.perf_counter() - started) * 1e3)
-    times.sort()
-    p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
-    print(json.dumps({"build_s": build_s, "search_p50_ms": p50, "search_p99_ms": p99}))
+        walls.append((time.perf_counter() - started) * 1e3)
+        cpus.append((time.process_time() - cpu_started) * 1e3)
+    walls.sort()
+    cpus.sort()
+    result = {
+        "build_s": build_s,
+        "search_p50_ms": walls[len(walls) // 2],
+        "search_p99_ms": walls[int(len(walls) * 0.99)],
+        "search_p99_cpu_ms": cpus[int(len(cpus) * 0.99)],
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass, field
@@ -256,10 +256,13 @@ class Postings:
         del self.documents[document.number]
         for term in document.terms:
             posting = self._postings[term]
-            del posting[document.number]
+            shape = posting.pop(document.number)
             if term in self._champions:
                 champions = self._champions[term]
-                champions[:] = [entry for entry in champions if entry[2] != document.number]
+                entry = (-_weight(shape, document.nominal), document.text_key, document.number)
+                place = bisect_left(champions, entry)
+                if place < len(champions) and champions[place] == entry:
+                    del champions[place]
             if not posting:
                 del self._postings[term]
         for index, length in enumerate(document.lengths):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from coordinator.planner.match import SkillIndex
-from coordinator.planner.postings import MAX_FOUND, analyse
+from coordinator.planner.postings import CHAMPIONS, MAX_FOUND, analyse
 from coordinator.planner.search import FoundSkill, Wanted, search
 from coordinator.registry.offers import SkillOffer
 from tests.unit.planner_offers import ANALYSE, FETCH, FORECAST, NETWORK, RESEARCH, SUMMARISE
@@ -102,6 +102,26 @@ def test_a_word_that_more_share_than_are_looked_at_still_finds_the_best_and_a_ra
     assert len(search(postings, "leases", Wanted(), 100)) == 100
     [best, *_] = search(postings, "leases of zeppelins", Wanted(), 20)
     assert best.offer == rare
+
+
+def test_what_stands_out_among_very_many_is_kept_right_over_changes() -> None:
+    """So many that a property test would take too long; the order kept is that of an index built anew."""
+    offers = {offer.agent_id: offer for offer in crowd(CHAMPIONS + 50)}
+    changed = SkillIndex(offers.values())
+    assert changed.match("research leases")
+    for number in range(0, CHAMPIONS, 2):
+        agent_id = f"agent_{number:04}"
+        if number % 4:
+            offers[agent_id] = replace(offers[agent_id], description="Leases " * (number % 7 + 1))
+            changed.postings.replace(agent_id, [analyse(offers[agent_id])])
+        else:
+            del offers[agent_id]
+            changed.postings.replace(agent_id, [])
+        if number % 50 == 0:
+            anew = SkillIndex(offers.values())
+            found = search(changed.postings, "leases", Wanted(), 1_000)
+            assert found == search(anew.postings, "leases", Wanted(), 1_000)
+            assert changed.match("research leases") == anew.match("research leases")
 
 
 def test_an_agent_that_comes_again_is_there_once() -> None:
