@@ -17,6 +17,7 @@ from benchmarks.coordinator import tasks
 from benchmarks.environments import make_environment, peer_names
 from benchmarks.footprint import footprint
 from benchmarks.recovery import recovery
+from benchmarks.registry import registry
 from benchmarks.report import Outcome
 from benchmarks.scenarios import Plan
 from benchmarks.servers import LOAD_CORE, BenchmarkFailed
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Outcome]] = {
     "footprint": footprint,
     "tasks": tasks,
     "recovery": recovery,
+    "registry": registry,
 }
 
 

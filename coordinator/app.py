@@ -19,7 +19,8 @@ from a2a.server.operations import Operations
 from a2a.server.routes import ProtocolRoute, add_protocol
 from a2a.settings import read_settings
 from a2a.stores.memory import MemoryTaskStore
-from coordinator.api import agents, loader, notifications, problems, sessions, system, tasks
+from coordinator.api import agents, discovery, loader, notifications, problems, sessions, system, tasks
+from coordinator.api.catalog import Catalog
 from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
 from coordinator.api.services import Services
@@ -73,11 +74,9 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: F
         redoc_url=None, title="Parley coordinator", version=VERSION, description=DESCRIPTION, lifespan=life
     )
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes, path_prefix="/api/")
-    for router in (
-        tasks.router, agents.router, sessions.router, notifications.router, loader.router, system.router,
-    ):  # fmt: skip
-        app.include_router(router)
+    _limit_bodies(app, max_body_bytes)
+    for module in (tasks, agents, sessions, notifications, loader, discovery, system):
+        app.include_router(module.router)
     card = face.agent.card()
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
     app.openapi = with_hidden_shapes(app)  # type: ignore[method-assign]  # FastAPI's documented way
@@ -86,6 +85,17 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: F
     # After the API's own: a tenant named "api" could otherwise be read into their paths.
     add_protocol(app, route, card)
     return app
+
+
+def _limit_bodies(app: FastAPI, max_bytes: int) -> None:
+    def is_api(path: str) -> bool:
+        return path.startswith("/api/")
+
+    advice = "send less, or raise TASKS_MAX_UPLOAD_BYTES"
+    app.add_middleware(BodyLimit, max_bytes=max_bytes, covers=is_api, advice=advice)
+    app.add_middleware(
+        BodyLimit, max_bytes=discovery.MAX_QUERY_BYTES, covers=discovery.QUERY_PATHS.__contains__
+    )
 
 
 async def _to_docs() -> RedirectResponse:
@@ -109,12 +119,21 @@ async def _start(stack: AsyncExitStack, settings: Settings, now: Now, fault: Fau
     # The agents of the folder are the operator's own, whatever is asked of others.
     folder_token = secrets.token_urlsafe()
     # Before the executor, so that the agents end after the steps that they work on.
-    loader = await enter(running_loader(settings, database, now, join_token=folder_token))
+    served = await enter(running_loader(settings, database, now, join_token=folder_token))
     executor = await start_executor(stack, settings, database, steps_http, fault=fault, now=now)
     registry, prover = await start_registry(
         stack, settings, database, policy, executor.pushes, own_tokens=[folder_token], now=now
     )
-    return Services(database, registry, prover, executor, settings, now, loader)
+    return Services(
+        database=database,
+        registry=registry,
+        prover=prover,
+        executor=executor,
+        catalog=Catalog(executor.network, str(settings.coordinator_url)),
+        settings=settings,
+        now=now,
+        loader=served,
+    )
 
 
 def step_connections(tasks: TaskSettings) -> int:

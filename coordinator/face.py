@@ -138,9 +138,12 @@ async def _membership(use: Services, operation: object) -> dict[str, object]:
     interval_s = use.settings.agents.heartbeat_interval_s
     membership = Membership(use.database, use.registry, heartbeat_interval_s=interval_s, now=use.now)
     try:
-        return await membership.handle(operation)
+        answer = await membership.handle(operation)
     except (BadOperation, RegistryError) as exc:
         raise Rejected(str(exc)) from exc
+    if "agentId" in answer:  # a registration, not one of the many heartbeats
+        use.executor.network.expire()
+    return answer
 
 
 def _task_by_key(connection: Connection, key: str) -> str | None:

@@ -19,6 +19,7 @@ from coordinator.executor.events import Wakeups
 from coordinator.executor.faults import Fault
 from coordinator.executor.intake import Intake
 from coordinator.executor.journal import Journal
+from coordinator.executor.network import Network
 from coordinator.executor.planning import Planning
 from coordinator.executor.slots import Slots
 from coordinator.executor.tools import RunTools
@@ -26,6 +27,7 @@ from coordinator.executor.webhook_rules import WebhookPolicy
 from coordinator.executor.webhooks import WebhookSender
 from coordinator.executor.worker import Worker, WorkerPolicy
 from coordinator.registry.directory import Directory
+from coordinator.registry.listing import Listing
 from coordinator.settings import Settings
 from models.ids import new_id
 
@@ -37,7 +39,7 @@ class Executor:
     """`news` wakes whoever watches a task, `rests` whoever waits until it ends or asks."""
 
     intake: Intake
-    planning: Planning
+    network: Network
     worker: Worker
     news: Wakeups
     rests: Wakeups
@@ -60,7 +62,8 @@ async def start_executor(
     stack.push_async_callback(journal.close)
     pushes = PushInbox(own_url + NOTIFICATIONS_PATH)
     directory = Directory(database)
-    planning = Planning(database, directory)
+    network = Network(Listing(database, now))
+    planning = Planning(database, directory, network)
     tools = RunTools(
         database=database,
         journal=journal,
@@ -86,7 +89,7 @@ async def start_executor(
     )
     worker = await _worker(stack, settings, tools, fault)
     intake = Intake(tools, worker, default_deadline_s=settings.tasks.deadline_s, fault=fault)
-    return Executor(intake, planning, worker, tools.news, tools.rests, pushes)
+    return Executor(intake, network, worker, tools.news, tools.rests, pushes)
 
 
 async def _worker(stack: AsyncExitStack, settings: Settings, tools: RunTools, fault: Fault) -> Worker:

@@ -11,11 +11,10 @@ from coordinator.api import agent_views as views
 from coordinator.api.json_body import StrictJsonRoute
 from coordinator.api.openapi import PROBLEMS, problems
 from coordinator.api.params import PathId
-from coordinator.api.schemas import AgentRef
+from coordinator.api.search import SearchQuery, SearchResult, search_network
 from coordinator.api.services import Services, Use
 from coordinator.health.audit import Actor, list_agent_events
 from coordinator.health.record import record_heartbeat
-from coordinator.planner.match import SkillIndex
 from coordinator.registry.errors import ChecksAreOff
 from coordinator.registry.membership import LEASE_INTERVALS
 from coordinator.registry.operations import admit_agent, drain_agent, weigh_agent
@@ -49,6 +48,7 @@ async def register_agent(body: schemas.RegisterIn, use: Use) -> schemas.AgentOut
     agent_id = await use.registry.register(joining)
     if use.prover is not None:
         await use.prover.wait(agent_id, timeout_s=use.settings.agents.check_timeout_s + SPARE_S)
+    use.executor.network.expire()
     return await _agent(use, agent_id)
 
 
@@ -60,27 +60,11 @@ async def get_agents(use: Use, state: HealthState | None = None) -> schemas.Agen
     )
 
 
-@router.get("/search", summary="Find agents for a task in words")
-async def search_agents(
-    use: Use, q: Annotated[str, Query(min_length=1, max_length=2_000)]
-) -> schemas.SearchResult:
-    """The skills that fit, best first, with the words that matched. Empty where none fits well enough."""
-    index: SkillIndex = await use.executor.planning.index()
-    states = {row.id: HealthState(row.health) for row, _ in await use.database.read(list_agents)}
-    return schemas.SearchResult(
-        query=q,
-        results=[
-            schemas.FoundAgent(
-                agent=AgentRef(id=found.agent_id, name=found.agent_name),
-                skill_id=found.skill_id,
-                score=found.score,
-                matched_terms=list(found.matched_terms),
-                status=views.agent_status(states[found.agent_id]),
-            )
-            for found in index.match(q)
-            if found.agent_id in states
-        ],
-    )
+@router.get("/search", summary="Find skills by words and properties")
+async def search_agents(use: Use, asked: Annotated[SearchQuery, Query()]) -> SearchResult:
+    """Skills by words of their name, tags, description and examples (BM25, stemmed), best first, with the
+    words that matched. Every filter has to hold. Without `q` a filter is needed, and the order is by name."""
+    return await search_network(use.executor.network, asked)
 
 
 @router.get("/events", summary="What happened in the registry")
@@ -124,6 +108,7 @@ async def delete_agent(agent_id: PathId, use: Use) -> Response:
     """It gets no further work; running steps go on. It cannot register itself again: `POST /api/agents`
     brings it back."""
     await use.database.write(partial(remove_agent, agent_id=agent_id, now=use.now()))
+    use.executor.network.expire()
     return Response(status_code=204)
 
 

@@ -1,5 +1,7 @@
 """The cap on the bodies of API requests, whatever their form: counted as they arrive, refused once over."""
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coordinator.api.problems import BadRequest, problem_response
@@ -7,16 +9,19 @@ from coordinator.api.schemas import Problem
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body over `max_bytes` under `path_prefix`. The A2A endpoint is not there: it
-    has the same cap and answers in its own protocol."""
+    """ASGI middleware: 413 for a body over `max_bytes` to a path that it `covers`; `advice` says what to do.
+    The A2A endpoint is none of them: it has the same cap and answers in its own protocol."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, path_prefix: str) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_bytes: int, covers: Callable[[str], bool], advice: str = "send less"
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._path_prefix = path_prefix
+        self._covers = covers
+        self._advice = advice
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(self._path_prefix):
+        if scope["type"] != "http" or not self._covers(scope["path"]):
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
@@ -44,8 +49,9 @@ class BodyLimit:
         await self._app(scope, counted, noted)
 
     def _detail(self) -> str:
-        megabytes = self._max_bytes / 2**20
-        return f"A request may have {megabytes:.0f} MiB; send less, or raise TASKS_MAX_UPLOAD_BYTES."
+        kib = self._max_bytes / 2**10
+        size = f"{kib / 2**10:.0f} MiB" if kib >= 2**10 else f"{kib:.0f} KiB"
+        return f"A request may have {size}; {self._advice}."
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = Problem(

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from a2a.database import Database
+from coordinator.api.catalog import Catalog
 from coordinator.clock import Now
 from coordinator.loader.loader import Loader
 from coordinator.registry.proving import Prover
@@ -22,6 +23,7 @@ class Services:
     registry: Registry
     prover: Prover | None
     executor: Executor
+    catalog: Catalog
     settings: Settings
     now: Now
     loader: Loader | None = None

@@ -17,7 +17,6 @@ from coordinator.executor.retry import prepare_retry
 from coordinator.executor.tools import RunTools
 from coordinator.executor.worker import Worker
 from coordinator.planner.plan import Attachment, Plan
-from coordinator.planner.rules import plan_by_rules
 from models.base import DEFAULT_TENANT
 from models.states import StepStatus, TaskStatus
 from models.tables import Task, TaskStep
@@ -56,8 +55,7 @@ class Intake:
         if request.plan is not None:
             await self._planning.check(request.plan, [item.name for item in inputs])
             return request.plan
-        index = await self._planning.index()
-        return plan_by_rules(request.description, index, inputs, request.strategy)
+        return await self._planning.preview(request.description, inputs, request.strategy)
 
     async def retry(self, task_id: str) -> Creation:
         """A new task that goes on where a failed or canceled one ended: what had completed is kept, the rest

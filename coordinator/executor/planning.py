@@ -1,6 +1,5 @@
 """How a claimed task gets its plan, and how the plan changes while it runs."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,14 +7,13 @@ from typing import TypeAlias
 
 from a2a.database import Database
 from coordinator.executor.artifacts import Stored, read_artifacts
+from coordinator.executor.network import Network
 from coordinator.executor.state import Problem, StepState, TaskState
 from coordinator.planner.errors import PlanInvalid, UnknownTaskType
-from coordinator.planner.match import SkillIndex
 from coordinator.planner.plan import Attachment, Plan, Strategy, validate_plan
 from coordinator.planner.revise import Revision, revise_plan
 from coordinator.planner.rules import plan_by_rules
 from coordinator.registry.directory import Directory
-from coordinator.registry.offers import SkillOffer
 from models.states import HealthState
 
 MAX_REVISIONS = 10
@@ -42,22 +40,10 @@ PlanningOutcome: TypeAlias = Planned | Unplannable | NotYet
 
 
 class Planning:
-    """Keeps the index of the offers between tasks and makes it anew when the offers change."""
-
-    def __init__(self, database: Database, directory: Directory) -> None:
+    def __init__(self, database: Database, directory: Directory, network: Network) -> None:
         self._database = database
         self._directory = directory
-        self._lock = asyncio.Lock()
-        self._offers: list[SkillOffer] = []
-        self._index = SkillIndex([])
-
-    async def index(self) -> SkillIndex:
-        async with self._lock:
-            offers = await self._directory.offers()
-            if offers is not self._offers:
-                # Thousands of offers take a second to index: not on the event loop, and only once.
-                self._offers, self._index = offers, await asyncio.to_thread(SkillIndex, offers)
-            return self._index
+        self._network = network
 
     async def check(self, plan: Plan, attachment_names: Sequence[str]) -> None:
         """Whether a plan that came with a task can run on what is registered. Raises PlanInvalid."""
@@ -68,13 +54,24 @@ class Planning:
             # What was kept of the registry may be a moment old.
             validate_plan(plan, await self._offering(skills, fresh=True), attachment_names)
 
+    async def preview(self, description: str, inputs: Sequence[Attachment], strategy: Strategy) -> Plan:
+        """The plan that a task would get now. Raises UnknownTaskType, PlanInvalid."""
+        index = await self._network.index()
+        try:
+            return plan_by_rules(description, index, inputs, strategy)
+        except UnknownTaskType:
+            # What was kept of the registry may be a moment old.
+            return plan_by_rules(description, await self._network.index(fresh=True), inputs, strategy)
+
     async def plan(self, task: TaskState) -> PlanningOutcome:
-        index = await self.index()
-        if not self._offers:
+        await self._network.index()
+        if self._network.is_empty:
+            await self._network.index(fresh=True)
+        if self._network.is_empty:
             return NotYet("No agent has registered yet. Start one with COORDINATOR_URL set.")
         inputs = await self._database.read(partial(read_artifacts, task_id=task.id, steps=[None]))
         try:
-            plan = plan_by_rules(task.description, index, attachments_of(inputs), task.strategy)
+            plan = await self.preview(task.description, attachments_of(inputs), task.strategy)
         except UnknownTaskType as exc:
             return Unplannable(Problem("UNKNOWN_TASK_TYPE", str(exc)))
         except PlanInvalid as exc:
@@ -86,12 +83,12 @@ class Planning:
         plan = task.plan
         if task.strategy is not Strategy.adaptive or plan is None or plan.version > MAX_REVISIONS:
             return None
-        await self.index()
+        index = await self._network.index()
         failed = [step.number for step in task.steps.values() if _has_failed(step)]
         open_steps = [step.number for step in task.steps.values() if not step.status.is_terminal]
         begun = [step.number for step in task.steps.values() if step.attempt > 0]
         return revise_plan(
-            plan, self._offers, failed=failed, still_open=open_steps, begun=begun, highest=max(task.steps)
+            plan, index.offers, failed=failed, still_open=open_steps, begun=begun, highest=max(task.steps)
         )
 
     async def _offering(self, skills: Sequence[str] | dict[str, None], *, fresh: bool) -> dict[str, set[str]]:

@@ -7,13 +7,8 @@ anybody is told of it.
 import asyncio
 from functools import partial
 
-from sqlalchemy import Connection, func, select
-
 from a2a.database import Database
-from coordinator.registry.offers import SkillOffer
 from coordinator.registry.routes import Route, list_routes
-from coordinator.registry.store import list_offers
-from models.tables import Agent
 
 KEPT_S = 1.0
 MAX_SKILLS = 10_000
@@ -24,9 +19,6 @@ class Directory:
         self._database = database
         self._routes: dict[str, tuple[float, tuple[Route, ...]]] = {}
         self._asking: dict[str, asyncio.Task[tuple[Route, ...]]] = {}
-        self._offers: list[SkillOffer] = []
-        self._offers_state: object = None
-        self._offers_lock = asyncio.Lock()
 
     def known_routes(self, skill_id: str) -> tuple[Route, ...] | None:
         """Every agent with the skill, in whatever health it is; None where that has to be asked for."""
@@ -54,20 +46,3 @@ class Directory:
             self._routes.clear()
         self._routes[skill_id] = (asked_at, found)
         return found
-
-    async def offers(self) -> list[SkillOffer]:
-        """What the network can do. The same list object as long as nothing has changed."""
-        async with self._offers_lock:
-            state = await self._database.read(_state)
-            if state != self._offers_state:
-                self._offers = await self._database.read(list_offers)
-                self._offers_state = state
-            return self._offers
-
-
-def _state(connection: Connection) -> object:
-    """Changes with every agent that comes, goes, or changes its card or health."""
-    query = select(
-        func.count(), func.max(Agent.updated_at), func.max(Agent.health_since), func.max(Agent.removed_at)
-    )
-    return tuple(connection.execute(query).one())

@@ -10,7 +10,6 @@ from a2a.types import Json
 from coordinator.health.audit import Actor, note
 from coordinator.registry.admission import Standing
 from coordinator.registry.errors import AgentNotFound, ReportNotFound
-from coordinator.registry.offers import SkillOffer
 from models.base import DEFAULT_TENANT
 from models.ids import new_id
 from models.states import HealthState, Proof
@@ -199,28 +198,3 @@ def health_history(connection: Connection, agent_id: str) -> list[Row[tuple[Heal
         .limit(HISTORY_ROWS)
     )
     return list(connection.execute(query).all())
-
-
-def list_offers(connection: Connection) -> list[SkillOffer]:
-    """What the network can do: agents that are down count, since a task may wait for them."""
-    query = (
-        select(AgentSkill.__table__, Agent.name.label("agent_name"))
-        .join(Agent, Agent.id == AgentSkill.agent_id)
-        .where(Agent.removed_at.is_(None), Agent.health != HealthState.QUARANTINED)
-        .where(Agent.tenant_id == DEFAULT_TENANT)
-        .order_by(AgentSkill.agent_id, AgentSkill.skill_id)
-    )
-    return [
-        SkillOffer(
-            agent_id=row.agent_id,
-            agent_name=row.agent_name,
-            skill_id=row.skill_id,
-            name=row.name,
-            description=row.description,
-            tags=tuple(row.tags),
-            examples=tuple(row.examples),
-            input_modes=tuple(row.input_modes),
-            output_modes=tuple(row.output_modes),
-        )
-        for row in connection.execute(query)
-    ]

@@ -149,6 +149,7 @@ async def test_a_cancellation_while_the_task_is_being_made_reaches_it(
         registry=unused,
         prover=None,
         executor=Executor(intake, unused, unused, Wakeups(), Wakeups(), unused),
+        catalog=unused,
         settings=settings_for(database_url),
         now=utc_now,
     )

@@ -1,7 +1,8 @@
-"""Agents prove themselves, before they get work and while they have it: runs, deep probes, breaker, canaries."""
+"""Agents prove themselves before and while they have work: runs, deep probes, the breaker, canaries."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,6 +39,10 @@ def report(coordinator: Coordinator, agent_id: str) -> dict[str, Any]:
 def echo(coordinator: Coordinator, **more: Any) -> dict[str, Any]:
     plan = {"steps": [{"number": 1, "instruction": "echo hello", "skill_id": "echo"}]}
     return coordinator.run(description="echo hello", plan=plan, **more)
+
+
+def is_at_once(coordinator: Coordinator) -> bool:
+    return bool(echo(coordinator)["steps"][0]["attempt"] == 1)
 
 
 def pause_is_over(connection: Connection) -> None:
@@ -84,20 +89,17 @@ def test_an_agent_that_registers_by_itself_is_proven_in_the_background(coordinat
 
 
 def test_a_task_that_comes_while_its_agent_is_checked_waits_for_it(coordinator: Coordinator) -> None:
-    served_twice = [served(coordinator) for _ in range(2)]
-    join(coordinator, served_twice[0][1])
-    changing, url = served_twice[1]
-    changing.card["skills"] = [
-        {**changing.card["skills"][0], "id": "shout", "name": "Shout", "tags": ["shout"]}
-    ]
-    changing.card["skills"][0]["description"] = "Shout a sentence"
+    join(coordinator, served(coordinator)[1])
+    changing, url = served(coordinator)
+    [skill] = changing.card["skills"]
+    words = {"id": "shout", "name": "Shout", "tags": ["shout"], "description": "Shout a sentence"}
+    changing.card["skills"] = [{**skill, **words}]
     ask(coordinator, {"operation": "register", "agentCardUrl": url})
     made = coordinator.http.post("/api/tasks", json={"description": "shout hello"}).json()
-    eventually_now(
-        lambda: coordinator.task(made["task_id"])["status"] in ("completed", "failed"), within_s=20
-    )
-    error = coordinator.task(made["task_id"])["error"]
-    assert error is None or error["code"] != "UNKNOWN_TASK_TYPE"
+    task_id = made["task_id"]
+    eventually_now(lambda: coordinator.task(task_id)["status"] in ("completed", "failed"), within_s=20)
+    error = coordinator.task(task_id)["error"]
+    assert error["code"] != "UNKNOWN_TASK_TYPE", "the server has no such skill, and that is another error"
 
 
 def test_where_checks_are_off_one_cannot_be_asked_for(database_url: str) -> None:
@@ -136,7 +138,7 @@ def test_a_quiet_agent_that_stops_working_is_found_out_by_deep_probes(database_u
         assert breaker["failed_calls"] == 3
         assert breaker["open_until"] is not None
         history = coordinator.http.get(f"/api/agents/{agent_id}/health").json()["history"]
-        assert [check["evidence"] for check in history[:3]] == ["deep_probe"] * 3
+        assert sum(check["evidence"] == "deep_probe" and not check["ok"] for check in history) >= 3
 
 
 async def test_after_the_pause_of_the_breaker_a_deep_probe_brings_the_agent_back(database_url: str) -> None:
@@ -198,6 +200,9 @@ def test_a_canary_that_fails_hands_its_steps_on_and_is_rolled_back(database_url:
         ]
         assert event["data"]["weight"] == 90
         assert "of its calls failed" in event["data"]["reason"]
+        # What a process keeps of the registry may be a second old.
+        eventually_now(partial(is_at_once, coordinator), within_s=10)
+        eventually_now(partial(is_at_once, coordinator), within_s=10)
         before = canary.runs
         for _ in range(4):
             echo(coordinator, session_id=session(coordinator))
