@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, update
 
+from a2a import Agent, Request
 from a2a.database import Database
+from a2a.settings import AgentSettings
 from models.tables import Agent as AgentRow
 from tests.integration.test_api_agents import ask
 from tests.integration.test_registry_admission import agent, join, kinds, served, state
 from tests.support.changing_agent import ChangingAgent
 from tests.support.coordinator import Coordinator, running_coordinator, settings_for
+from tests.support.server import AsgiApp
 from tests.support.waiting import eventually_now
 
 PROVING = {"prove": True, "check_timeout_s": 5.0}
@@ -88,18 +91,22 @@ def test_an_agent_that_registers_by_itself_is_proven_in_the_background(coordinat
     eventually_now(lambda: state(coordinator, agent_id) == "up", within_s=10)
 
 
+def shouting(url: str) -> AsgiApp:
+    agent = Agent(name="Shouter", description="Shouts.", version="1.0.0", url=url)
+
+    @agent.skill(id="shout", description="Shout a sentence", tags=["shout"], examples=["shout hello"])
+    async def shout(request: Request) -> str:
+        return request.text.upper()
+
+    return agent.app(AgentSettings(_env_file=None))
+
+
 def test_a_task_that_comes_while_its_agent_is_checked_waits_for_it(coordinator: Coordinator) -> None:
     join(coordinator, served(coordinator)[1])
-    changing, url = served(coordinator)
-    [skill] = changing.card["skills"]
-    words = {"id": "shout", "name": "Shout", "tags": ["shout"], "description": "Shout a sentence"}
-    changing.card["skills"] = [{**skill, **words}]
+    url = coordinator.serve_app(shouting)
     ask(coordinator, {"operation": "register", "agentCardUrl": url})
-    made = coordinator.http.post("/api/tasks", json={"description": "shout hello"}).json()
-    task_id = made["task_id"]
-    eventually_now(lambda: coordinator.task(task_id)["status"] in ("completed", "failed"), within_s=20)
-    error = coordinator.task(task_id)["error"]
-    assert error["code"] != "UNKNOWN_TASK_TYPE", "the server has no such skill, and that is another error"
+    task = coordinator.run(description="shout hello")
+    assert (task["status"], task["result"]["text"]) == ("completed", "SHOUT HELLO")
 
 
 def test_where_checks_are_off_one_cannot_be_asked_for(database_url: str) -> None:
