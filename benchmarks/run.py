@@ -21,6 +21,7 @@ from benchmarks.registry import registry
 from benchmarks.report import Outcome
 from benchmarks.scenarios import Plan
 from benchmarks.servers import LOAD_CORE, BenchmarkFailed
+from benchmarks.sweep import sweep
 
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS: dict[str, Callable[[Plan], Outcome]] = {
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Outcome]] = {
     "tasks": tasks,
     "recovery": recovery,
     "registry": registry,
+    "sweep": sweep,
 }
 
 

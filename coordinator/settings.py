@@ -52,7 +52,7 @@ class AgentSettings(BaseModel):
     join_tokens: SecretStr = SecretStr("")
     max_agents: Count = 20_000
     prove: bool = True
-    check_timeout_s: Seconds = 20.0
+    check_timeout_s: Seconds = 60.0
     check_interval_s: Seconds = 86_400.0
     deep_probe_interval_s: Seconds = 3_600.0
     canary_margin: Annotated[float, Field(ge=0, le=1)] = 0.1

@@ -30,6 +30,8 @@ from models.states import HealthState
 
 router = APIRouter(prefix="/api/agents", tags=["agents"], responses=PROBLEMS, route_class=StrictJsonRoute)
 
+# A check that takes longer goes on; the registration's answer says so.
+MAX_WAIT_S = 20.0
 # Beyond the time that a check may take: for writing it down.
 SPARE_S = 2.0
 
@@ -47,7 +49,7 @@ async def register_agent(body: schemas.RegisterIn, use: Use) -> schemas.AgentOut
     )
     agent_id = await use.registry.register(joining)
     if use.prover is not None:
-        await use.prover.wait(agent_id, timeout_s=use.settings.agents.check_timeout_s + SPARE_S)
+        await use.prover.wait(agent_id, timeout_s=MAX_WAIT_S)
     use.executor.network.expire()
     return await _agent(use, agent_id)
 
@@ -100,6 +102,7 @@ async def change_agent(agent_id: PathId, body: schemas.AgentChange, use: Use) ->
     if body.card_url is not None:
         joining = Joining(body.card_url, Actor.OPERATOR, previous_id=agent_id, is_vouched=True)
         await use.registry.register(joining)
+    use.executor.network.expire()
     return await _agent(use, agent_id)
 
 
