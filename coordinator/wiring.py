@@ -63,6 +63,7 @@ async def start_executor(
     pushes = PushInbox(own_url + NOTIFICATIONS_PATH)
     directory = Directory(database)
     network = Network(Listing(database, now))
+    stack.push_async_callback(network.close)
     planning = Planning(database, directory, network)
     tools = RunTools(
         database=database,

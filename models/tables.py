@@ -36,6 +36,10 @@ class Agent(TenantMixin, Base):
         one_of("proof", Proof),
         CheckConstraint("failures >= 0 AND successes >= 0 AND call_failures >= 0", name="streaks"),
         CheckConstraint("weight BETWEEN 0 AND 100", name="weight"),
+        # By these each process finds what has changed since its last look.
+        Index("ix_agents_updated_at", "updated_at"),
+        Index("ix_agents_removed_at", "removed_at"),
+        Index("ix_agents_health_since", "health_since"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

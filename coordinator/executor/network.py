@@ -5,12 +5,18 @@ import gc
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 
+import structlog
+
 from coordinator.planner.match import SkillIndex
 from coordinator.planner.postings import AnalysedOffer, analyse
 from coordinator.registry.listing import Changes, ListedAgent, Listing
 from models.states import HealthState
 
+log = structlog.get_logger(__name__)
+
 KEPT_S = 1.0
+# Older than that is not answered from: the look is waited for.
+STALE_S = 3.0
 # So many agents enter the index between two turns of the event loop.
 SLICE = 10
 MANY = 1_000
@@ -24,6 +30,7 @@ class Network:
         self._index = SkillIndex()
         self._lock = asyncio.Lock()
         self._looked_at = self._expired_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
         self.edition = 0
 
     @property
@@ -54,16 +61,35 @@ class Network:
         self._expired_at = asyncio.get_running_loop().time()
 
     async def index(self, *, fresh: bool = False) -> SkillIndex:
-        """The index, at most a second old; `fresh`: no older than this question. It is changed in place, and
-        only on the event loop, so it holds still as long as nothing is awaited."""
-        clock = asyncio.get_running_loop().time
-        no_older_than = clock() - (0 if fresh else KEPT_S)
+        """The index, a second old or a look in the background away from that; `fresh`: no older than this
+        question. It is changed in place, and only on the event loop, so it holds still as long as nothing is
+        awaited."""
+        now = asyncio.get_running_loop().time()
+        if fresh or self._looked_at < max(now - STALE_S, self._expired_at):
+            await self._look_unless_after(now if fresh else now - KEPT_S)
+        elif self._looked_at < now - KEPT_S and not self._lock.locked():
+            # Nobody waits for it: the next question has what it finds.
+            self._looking = asyncio.create_task(self._look_ahead(now - KEPT_S), name="look at agents")
+        return self._index
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+
+    async def _look_ahead(self, no_older_than: float) -> None:
+        try:
+            await self._look_unless_after(no_older_than)
+        except Exception:
+            # Whoever asks when the index is too old looks again, and is told.
+            log.exception("network.look_failed")
+
+    async def _look_unless_after(self, no_older_than: float) -> None:
         async with self._lock:
             if self._looked_at < max(no_older_than, self._expired_at):
-                looking_at = clock()
+                looking_at = asyncio.get_running_loop().time()
                 await self._look()
                 self._looked_at = looking_at
-            return self._index
 
     async def _look(self) -> None:
         before, count = self._index.postings.version, 0

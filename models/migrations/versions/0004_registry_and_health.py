@@ -17,6 +17,7 @@ _AT = models.base.UtcDateTime
 _JSON = models.base.JsonDocument
 _EVIDENCE = "evidence IN ('registration', 'heartbeat', 'probe', 'deep_probe', 'conformance', 'call')"
 _OLD_EVIDENCE = "evidence IN ('registration', 'heartbeat', 'probe', 'call')"
+_LOOKED_BY = ("updated_at", "removed_at", "health_since")
 _CHECKS = {
     "admission": "admission IN ('admitted', 'held')",
     "proof": "proof IN ('pending', 'proven', 'unproven', 'failed', 'waived')",
@@ -55,6 +56,8 @@ def upgrade() -> None:
         batch_op.drop_constraint(op.f("ck_agents_streaks"), type_="check")
         for name, condition in _CHECKS.items():
             batch_op.create_check_constraint(op.f(f"ck_agents_{name}"), condition)
+    for looked_by in _LOOKED_BY:
+        op.create_index(f"ix_agents_{looked_by}", "agents", [looked_by])
     _replace_evidence(_EVIDENCE)
     op.add_column("task_steps", sa.Column("choice", _JSON(), nullable=True))
     op.create_table(
@@ -123,6 +126,8 @@ def downgrade() -> None:
         batch_op.drop_column("choice")
     op.execute("DELETE FROM health_checks WHERE evidence IN ('deep_probe', 'conformance')")
     _replace_evidence(_OLD_EVIDENCE)
+    for looked_by in _LOOKED_BY:
+        op.drop_index(f"ix_agents_{looked_by}", "agents")
     with op.batch_alter_table("agents") as batch_op:
         for name in _CHECKS:
             batch_op.drop_constraint(op.f(f"ck_agents_{name}"), type_="check")
