@@ -6,7 +6,6 @@ from typing import Final
 from a2a.errors import (
     A2AError,
     InvalidParams,
-    MethodNotFound,
     PushNotificationNotSupported,
     TaskNotCancelable,
     UnsupportedOperation,
@@ -71,8 +70,6 @@ async def cancel(wire: Wire, task: Task, time: Countdown) -> tuple[Outcome, str,
         answer = await wire.cancel(task.id, timeout_s=time.left_s())
     except TaskNotCancelable:
         return Outcome.NOTED, "The task had ended before it was canceled, and the agent said so.", True
-    except (UnsupportedOperation, MethodNotFound) as error:
-        return Outcome.NOTED, f"Tasks cannot be canceled: {sentence(error)}", False
     except A2AError as error:
         return Outcome.FAILED, f"A cancel was not answered as it should be: {sentence(error)}", False
     if answer.status.state is TaskState.CANCELED:

@@ -35,7 +35,7 @@ MEANINGS: Final[dict[tuple[Check, Outcome], str]] = {
     (Check.STREAM, _S): "Steps are polled.",
     (Check.STREAM, _F): "Steps are polled, whatever the card says.",
     (Check.CANCEL, _P): "Work that nobody needs any more is stopped.",
-    (Check.CANCEL, _N): "A cancel is asked for; whether work stops is not shown.",
+    (Check.CANCEL, _N): "Whether work that nobody needs any more is stopped is not shown.",
     (Check.CANCEL, _S): "Whether its work can be stopped is not known.",
     (Check.CANCEL, _F): "Work that nobody needs any more goes on at the agent.",
     (Check.PUSH, _P): "Long steps need no open connection: the agent tells when they change.",

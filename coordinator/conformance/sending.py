@@ -67,17 +67,17 @@ async def _send(wire: Wire, sample: Sample, time: Countdown) -> tuple[Sent, bool
     except A2AError as error:
         return _failed(sample, about, error)
     if isinstance(answer, Message):
-        return Sent(Proof.DONE, sample, f"{about} and answered with a message."), False
+        return Sent(Proof.DONE, sample, f"{about}; it answered with a message."), False
     try:
         task = await _ended(wire, answer, time)
     except A2AError as error:
         lost = f"left its task {said_state(answer)}, and GetTask did not give it"
-        detail = f"{about}, {lost}: {sentence(error)}"
+        detail = f"{about}; it {lost}: {sentence(error)}"
         return Sent(Proof.FAILED, sample, detail, answer), False
     state = task.status.state
     if not state.is_settled:
-        return Sent(Proof.SLOW, sample, f"{about} and is still at work.", task), False
-    detail = f"{about} and its task became {said_state(task)}{_reason(task)}."
+        return Sent(Proof.SLOW, sample, f"{about}; its task is still at work.", task), False
+    detail = f"{about}; its task became {said_state(task)}{_reason(task)}."
     if state in HONEST:
         return Sent(Proof.DONE, sample, detail, task), False
     return Sent(Proof.FAILED, sample, detail, task), True
