@@ -75,6 +75,6 @@ async def cancel(wire: Wire, task: Task, time: Countdown) -> tuple[Outcome, str,
     if answer.status.state is TaskState.CANCELED:
         return Outcome.PASSED, "A task that was started was canceled.", True
     words = said_state(answer)
-    if task.status.state.is_terminal:
+    if answer.status.state.is_terminal:
         return Outcome.NOTED, f"The task had ended before it was canceled, as {words}.", True
-    return Outcome.NOTED, f"A cancel was answered with a task that is {words}.", False
+    return Outcome.NOTED, f"A cancel was answered with a task that is still {words}.", False

@@ -22,7 +22,7 @@ MEANINGS: Final[dict[tuple[Check, Outcome], str]] = {
     (Check.SEND, _F): "No step is sent over it.",
     (Check.SEND, _S): "Whether a real send works shows with the first real step.",
     (Check.GET, _P): "A step can be taken up again after a lost connection.",
-    (Check.GET, _S): "Its answers come in the call itself: a step whose connection is lost may have run.",
+    (Check.GET, _S): "A step whose connection is lost cannot be taken up again.",
     (Check.GET, _F): "A step whose connection is lost cannot be taken up again, and polling does not work.",
     (Check.UNKNOWN_TASK, _P): "A task that the agent has lost is noticed at once.",
     (Check.UNKNOWN_TASK, _F): "A task that the agent has lost is noticed only when its time is up.",

@@ -59,7 +59,7 @@ async def send_samples(wire: Wire, samples: Sequence[Sample], time: Countdown) -
 
 async def _send(wire: Wire, sample: Sample, time: Countdown) -> tuple[Sent, bool]:
     """And whether another skill may do better."""
-    about = f"The skill {sample.skill_id[:60]} got {sample.origin}"
+    about = f'The skill "{sample.skill_id[:60]}" was sent {sample.origin}'
     try:
         answer = await wire.send(sample.message(), timeout_s=time.left_s())
     except AgentTimeout as error:

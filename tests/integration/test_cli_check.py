@@ -54,7 +54,9 @@ def test_a_good_agent_is_proven_with_a_line_for_each_finding(good_url: str) -> N
     assert f"HTTP+JSON 1.0   {good_url}" in lines
     sends = [line for line in lines if line.split()[1:2] == ["send"]]
     assert len(sends) == 2
-    assert all(line.startswith("passed   send             The skill say got") for line in sends)
+    assert all(
+        line.startswith('passed   send             The skill "say" was sent an example') for line in sends
+    )
     assert lines[-2].startswith("proven: A real send came to its end over JSONRPC 1.0 and HTTP+JSON 1.0.")
     assert lines[-1] == "Steps would go over JSONRPC 1.0, streamed, the long ones with notifications."
     assert all(line == line.rstrip() for line in lines)
@@ -87,7 +89,7 @@ def test_an_agent_that_cannot_be_tried_is_3(agent: Agent) -> None:
     with served(agent) as url:
         ran = parley(url)
     assert ran.exit_code == 3
-    assert "The skill say is not run: its tags say that it changes something." in ran.stdout
+    assert 'The skill "say" is not run: its tags say that it changes something.' in ran.stdout
     assert "unproven: No skill could be run" in ran.stdout
 
 

@@ -98,6 +98,16 @@ async def test_an_agent_on_http_json_alone_is_never_called_by_json_rpc() -> None
     assert "/" not in called
 
 
+async def test_every_call_names_the_tenant_of_the_interface() -> None:
+    with served(agent_with(say)) as url:
+        card = await card_at(url)
+        of_tenant = [one.model_copy(update={"tenant": "acme"}) for one in card.supported_interfaces]
+        report = await tried(card.model_copy(update={"supported_interfaces": of_tenant}), url)
+    assert report.verdict is Verdict.PROVEN
+    assert [one.tenant for one in report.interfaces] == ["acme", "acme"]
+    assert not [one for one in report.findings if one.outcome is Outcome.FAILED]
+
+
 async def test_an_honest_question_is_proof_and_is_not_left_open() -> None:
     canceled = []
 
@@ -158,7 +168,7 @@ async def test_the_second_skill_has_its_turn_where_the_first_fails() -> None:
     with served(agent) as url:
         report = await checked(url)
     assert report.verdict is Verdict.PROVEN
-    assert "The skill echo" in the(report, Check.SEND).detail
+    assert 'The skill "echo"' in the(report, Check.SEND).detail
 
 
 async def test_an_agent_that_is_not_there_has_failed() -> None:

@@ -112,7 +112,7 @@ async def test_a_web_page_is_no_agent(broken: Broken) -> None:
 async def test_an_agent_whose_tasks_all_fail_has_failed_and_says_why(broken: Broken) -> None:
     report = await checked(broken("every_task_fails"))
     assert report.verdict is Verdict.FAILED
-    assert "The skill redo" in report.reason, "the second skill had its turn"
+    assert 'The skill "redo"' in report.reason, "the second skill had its turn"
     assert "The API key is not set" in report.reason
 
 
@@ -154,6 +154,19 @@ async def test_notifications_that_are_refused_do_not_keep_a_task_from_being_canc
         report = await checked(broken("refuses_notifications"), push=push)
     assert "refused" in the(report, Check.PUSH).detail
     assert the(report, Check.CANCEL).outcome is Outcome.PASSED
+
+
+async def test_a_task_that_goes_on_when_it_is_canceled_is_noted(broken: Broken) -> None:
+    report = await checked(broken("goes_on_when_canceled"))
+    assert the(report, Check.CANCEL).outcome is Outcome.NOTED
+    assert "still" in the(report, Check.CANCEL).detail
+    assert not facts(report).cancels
+
+
+async def test_an_agent_that_says_that_it_has_no_list_is_not_blamed_for_it(broken: Broken) -> None:
+    report = await checked(broken("has_no_list"))
+    assert the(report, Check.LIST).outcome is Outcome.NOTED
+    assert (facts(report).is_usable, facts(report).lists) == (True, False)
 
 
 async def test_of_two_bindings_the_broken_one_is_not_used(broken: Broken) -> None:

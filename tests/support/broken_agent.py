@@ -7,7 +7,7 @@ with a task that completes, or stays at work where the caller does not wait.
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 from typing import Any
 
@@ -86,14 +86,14 @@ async def rpc(request: Request) -> Response:
 def answer_to(method: str, params: Json) -> Json:
     if method == "SendMessage":
         return {"task": begun(params)}
-    if method == "ListTasks":
+    if method == "ListTasks" and way != "has_no_list":
         return {"tasks": list(tasks.values()), "nextPageToken": "", "pageSize": 50, "totalSize": len(tasks)}
     if method not in ("GetTask", "CancelTask"):
         raise Refused(METHOD_NOT_FOUND)
     task = tasks.get(params["id"])
     if task is None or way == "task_is_lost":
         raise Refused(TASK_NOT_FOUND)
-    if method == "CancelTask":
+    if method == "CancelTask" and way != "goes_on_when_canceled":
         task["status"] = {"state": "TASK_STATE_CANCELED"}
     return task | {"id": "another"} if way == "gets_another_task" else task
 
@@ -197,7 +197,7 @@ async def stream_breaks_off(method: str, call_id: Any) -> Response | None:
     return sse(events()) if method == SENDS[1] else None
 
 
-BROKEN_ANSWERS: dict[str, Callable[[str, Any], Any]] = {
+BROKEN_ANSWERS: dict[str, Callable[[str, Any], Awaitable[Response | None]]] = {
     "send_is_500": is_500,
     "send_hangs": hangs,
     "answers_html": is_html,
