@@ -93,10 +93,12 @@ def _failed(sample: Sample, about: str, error: A2AError) -> tuple[Sent, bool]:
 
 
 async def _ended(wire: Wire, task: Task, time: Countdown) -> Task:
-    """As it is when it is settled or the time is up: agents of 0.3 need not wait, others do not."""
-    while not task.status.state.is_settled and time.left_s() > 0:
+    """As GetTask gives it when it is settled or the time is up: not every agent waits as it is asked to."""
+    while not task.status.state.is_settled:
         await asyncio.sleep(min(POLL_S, time.left_s()))
         task = await wire.get(task.id, timeout_s=max(time.left_s(), POLL_S))
+        if time.left_s() <= 0:
+            break
     return task
 
 

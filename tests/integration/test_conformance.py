@@ -18,6 +18,7 @@ from coordinator.conformance.run import check_agent
 from tests.support.conformance import HERE, checked, facts, outcomes, served, the
 from tests.support.scripted_agent import ScriptedAgent
 from tests.support.server import AsgiApp, serving
+from tests.support.wire_agent import Answer, Call, Failure, Result, Stream, WireAgent
 
 ALL_PASSED = {
     Check.ADVERTISED_URL: Outcome.PASSED,
@@ -99,13 +100,40 @@ async def test_an_agent_on_http_json_alone_is_never_called_by_json_rpc() -> None
 
 
 async def test_every_call_names_the_tenant_of_the_interface() -> None:
-    with served(agent_with(say)) as url:
-        card = await card_at(url)
-        of_tenant = [one.model_copy(update={"tenant": "acme"}) for one in card.supported_interfaces]
-        report = await tried(card.model_copy(update={"supported_interfaces": of_tenant}), url)
+    done = {"id": "t", "contextId": "c", "status": {"state": "TASK_STATE_COMPLETED"}}
+
+    def answer(call: Call) -> Answer:
+        match call.method:
+            case "SendMessage":
+                return Result({"task": done})
+            case "SendStreamingMessage":
+                return Stream([{"task": done}])
+            case _:
+                return Failure(-32001)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        agent = WireAgent(url, "do", answer, streaming=True)
+        with serving(agent.app(), listening=listening):
+            card = await card_at(url)
+            of_tenant = [one.model_copy(update={"tenant": "acme"}) for one in card.supported_interfaces]
+            report = await tried(card.model_copy(update={"supported_interfaces": of_tenant}), url)
+    assert facts(report).tenant == "acme"
+    assert len(agent.asked("SendStreamingMessage")) == 1
+    assert [call.method for call in agent.calls if call.params.get("tenant") != "acme"] == []
+
+
+async def test_an_interface_that_hangs_leaves_the_next_its_time() -> None:
+    scripted = ScriptedAgent()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with serving(without_json_rpc(scripted.app(url=url)), listening=listening):
+            report = await checked(url, time_box_s=3.0)
     assert report.verdict is Verdict.PROVEN
-    assert [one.tenant for one in report.interfaces] == ["acme", "acme"]
-    assert not [one for one in report.findings if one.outcome is Outcome.FAILED]
+    assert [one.is_usable for one in report.interfaces] == [False, True]
+    # 8 twentieths of its half of the time, less what is kept for its end.
+    assert "within 0.6 s" in the(report, Check.SEND).detail
 
 
 async def test_an_honest_question_is_proof_and_is_not_left_open() -> None:
@@ -222,3 +250,16 @@ def noting(app: AsgiApp, called: list[str]) -> AsgiApp:
         await app(scope, receive, send)
 
     return noted
+
+
+def without_json_rpc(app: AsgiApp) -> AsgiApp:
+    """The app, but that a call by JSON-RPC is never answered."""
+
+    async def hung(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and (scope["method"], scope["path"]) == ("POST", "/"):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        await app(scope, receive, send)
+
+    return hung

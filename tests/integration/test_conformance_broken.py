@@ -95,6 +95,36 @@ async def test_an_agent_whose_sends_hang_has_failed_within_the_time(broken: Brok
     assert report.took_s <= SHORT_S + 0.2
 
 
+async def test_an_agent_that_only_answers_who_does_not_wait_is_proven_and_slow(broken: Broken) -> None:
+    report = await checked(broken("hangs_where_it_is_waited_for"), time_box_s=SHORT_S)
+    assert report.verdict is Verdict.PROVEN
+    assert "GetTask knows its task" in the(report, Check.SEND).detail
+
+
+async def test_a_task_that_failed_does_not_stand_for_a_send_that_hangs(broken: Broken) -> None:
+    report = await checked(broken("hangs_where_it_is_waited_for_and_fails"), time_box_s=SHORT_S)
+    assert report.verdict is Verdict.FAILED
+
+
+async def test_a_send_that_only_works_streamed_is_proof(broken: Broken) -> None:
+    report = await checked(broken("only_its_stream_works"), time_box_s=SHORT_S)
+    assert report.verdict is Verdict.PROVEN
+    assert "streamed, came to its end" in the(report, Check.SEND).detail
+    assert facts(report).streams
+
+
+async def test_a_skill_whose_call_crashes_leaves_the_next_its_turn(broken: Broken) -> None:
+    report = await checked(broken("first_skill_is_500"))
+    assert report.verdict is Verdict.PROVEN
+    assert 'The skill "redo"' in the(report, Check.SEND).detail
+
+
+async def test_a_crash_is_no_proper_refusal_where_nothing_else_could_be_tried(broken: Broken) -> None:
+    report = await checked(broken("writes_and_crashes"))
+    assert report.verdict is Verdict.FAILED
+    assert "InternalError" in report.reason
+
+
 async def test_an_agent_that_loses_its_tasks_has_failed(broken: Broken) -> None:
     report = await checked(broken("task_is_lost"))
     assert report.verdict is Verdict.FAILED
@@ -197,8 +227,9 @@ async def test_a_card_that_declares_another_version_than_is_spoken_leads_nowhere
     assert "MethodNotFound" in report.reason
 
 
-async def test_an_agent_that_asks_who_we_are_needs_credentials(broken: Broken) -> None:
-    report = await checked(broken("needs_credentials"))
+@pytest.mark.parametrize("way", ["needs_credentials", "writes_and_needs_credentials"])
+async def test_an_agent_that_asks_who_we_are_needs_credentials(broken: Broken, way: str) -> None:
+    report = await checked(broken(way))
     assert report.verdict is Verdict.FAILED
     assert report.reason.startswith("It needs credentials")
     assert the(report, Check.CREDENTIALS).outcome is Outcome.FAILED

@@ -15,8 +15,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 Json = dict[str, Any]
-TASK_NOT_FOUND, INVALID_PARAMS, METHOD_NOT_FOUND = -32001, -32602, -32601
-SENDS = ("SendMessage", "SendStreamingMessage")
+TASK_NOT_FOUND, INVALID_PARAMS, METHOD_NOT_FOUND, INTERNAL_ERROR = -32001, -32602, -32601, -32603
+STREAM = "SendStreamingMessage"
+SENDS = ("SendMessage", STREAM)
 HUGE_BYTES = 70 * 2**20
 RESULT: Json = {"artifacts": [{"artifactId": "a", "parts": [{"text": "done"}]}]}
 # What a way adds to the card.
@@ -24,6 +25,7 @@ CAPABILITIES = {
     "stream_is_one_answer": {"streaming": True},
     "stream_hangs": {"streaming": True},
     "stream_breaks_off": {"streaming": True},
+    "only_its_stream_works": {"streaming": True},
     "never_notifies": {"pushNotifications": True},
     "refuses_notifications": {"pushNotifications": True},
 }
@@ -52,6 +54,7 @@ async def card() -> Json:
         interfaces[0]["protocolVersion"] = "0.3"
     if way == "rest_is_missing":
         interfaces.append({"url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"})
+    tags = ["write"] if way.startswith("writes_") else ["do"]
     return {
         "name": "Broken Agent",
         "description": way,
@@ -61,8 +64,8 @@ async def card() -> Json:
         "defaultInputModes": ["text/plain"],
         "defaultOutputModes": ["text/plain"],
         "skills": [
-            {"id": "do", "name": "Do", "description": "Do it", "tags": ["do"], "examples": ["do it"]},
-            {"id": "redo", "name": "Redo", "description": "Do it again", "tags": ["do"]},
+            {"id": "do", "name": "Do", "description": "Do it", "tags": tags, "examples": ["do it"]},
+            {"id": "redo", "name": "Redo", "description": "Do it again", "tags": tags},
         ],
     }
 
@@ -72,10 +75,9 @@ async def rpc(request: Request) -> Response:
     call = json.loads(await request.body())
     method, params = call["method"], call["params"]
     broken = BROKEN_ANSWERS.get(way)
-    if broken is not None:
-        answer = await broken(method, call["id"])
-        if answer is not None:
-            return answer
+    answer = await broken(call) if broken is not None else None
+    if answer is not None:
+        return answer
     try:
         result = answer_to(method, params)
     except Refused as refused:
@@ -101,14 +103,14 @@ def answer_to(method: str, params: Json) -> Json:
 def begun(params: Json) -> Json:
     message, configuration = params["message"], params.get("configuration", {})
     if not message["parts"] and way != "takes_everything":
-        raise Refused(INVALID_PARAMS)
+        raise Refused(INTERNAL_ERROR if way == "writes_and_crashes" else INVALID_PARAMS)
     if way == "refuses_notifications" and "taskPushNotificationConfig" in configuration:
         raise Refused(INVALID_PARAMS)
     return task(state_of(is_waited_for=not configuration.get("returnImmediately", False)))
 
 
 def state_of(*, is_waited_for: bool) -> str:
-    if way == "every_task_fails":
+    if way in ("every_task_fails", "hangs_where_it_is_waited_for_and_fails"):
         return "FAILED"
     if way == "task_is_lost":
         return "WORKING"
@@ -141,33 +143,44 @@ def sse(events: AsyncIterator[str]) -> Response:
     return StreamingResponse(events, media_type="text/event-stream")
 
 
-async def is_500(method: str, _call_id: Any) -> Response | None:
-    return Response("Internal Server Error", status_code=500) if method in SENDS else None
+async def is_500(call: Json) -> Response | None:
+    return Response("Internal Server Error", status_code=500) if call["method"] in SENDS else None
 
 
-async def hangs(method: str, _call_id: Any) -> Response | None:
-    if method in SENDS:
+async def first_skill_is_500(call: Json) -> Response | None:
+    skill_id = call["params"].get("message", {}).get("metadata", {}).get("skillId")
+    return await is_500(call) if skill_id == "do" else None
+
+
+async def hangs(call: Json) -> Response | None:
+    if call["method"] in SENDS:
         await asyncio.Event().wait()
     return None
 
 
-async def is_html(_method: str, _call_id: Any) -> Response | None:
+async def hangs_where_it_is_waited_for(call: Json) -> Response | None:
+    is_waited_for = not call["params"].get("configuration", {}).get("returnImmediately", False)
+    return await hangs(call) if is_waited_for else None
+
+
+async def is_html(_call: Json) -> Response | None:
     return HTMLResponse("<!doctype html><title>Welcome</title>")
 
 
-async def needs_credentials(_method: str, _call_id: Any) -> Response | None:
+async def needs_credentials(_call: Json) -> Response | None:
     return Response("who are you?", status_code=401, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def is_huge(method: str, _call_id: Any) -> Response | None:
+async def is_huge(call: Json) -> Response | None:
     async def body() -> AsyncIterator[bytes]:
         for _ in range(HUGE_BYTES // 2**20):
             yield b" " * 2**20
 
-    return StreamingResponse(body(), media_type="application/json") if method in SENDS else None
+    is_send = call["method"] in SENDS
+    return StreamingResponse(body(), media_type="application/json") if is_send else None
 
 
-async def drips(_method: str, _call_id: Any) -> Response | None:
+async def drips(_call: Json) -> Response | None:
     async def body() -> AsyncIterator[bytes]:
         while True:
             yield b" "
@@ -176,35 +189,49 @@ async def drips(_method: str, _call_id: Any) -> Response | None:
     return StreamingResponse(body(), media_type="application/json")
 
 
-async def streams_one_answer(method: str, call_id: Any) -> Response | None:
-    return envelope(call_id, result={"task": task("COMPLETED")}) if method == SENDS[1] else None
+async def streams_one_answer(call: Json) -> Response | None:
+    if call["method"] != STREAM:
+        return None
+    return envelope(call["id"], result={"task": task("COMPLETED")})
 
 
-async def stream_hangs(method: str, call_id: Any) -> Response | None:
+async def stream_hangs(call: Json) -> Response | None:
     async def events() -> AsyncIterator[str]:
         made = task("WORKING")
-        yield event(call_id, {"task": made})
+        yield event(call["id"], {"task": made})
         made["status"] = {"state": "TASK_STATE_COMPLETED"}
         await asyncio.Event().wait()
 
-    return sse(events()) if method == SENDS[1] else None
+    return sse(events()) if call["method"] == STREAM else None
 
 
-async def stream_breaks_off(method: str, call_id: Any) -> Response | None:
+async def stream_breaks_off(call: Json) -> Response | None:
     async def events() -> AsyncIterator[str]:
-        yield event(call_id, {"task": task("WORKING")})
+        yield event(call["id"], {"task": task("WORKING")})
 
-    return sse(events()) if method == SENDS[1] else None
+    return sse(events()) if call["method"] == STREAM else None
 
 
-BROKEN_ANSWERS: dict[str, Callable[[str, Any], Awaitable[Response | None]]] = {
+async def only_stream_works(call: Json) -> Response | None:
+    async def events() -> AsyncIterator[str]:
+        yield event(call["id"], {"task": task("COMPLETED")})
+
+    return sse(events()) if call["method"] == STREAM else await hangs(call)
+
+
+BROKEN_ANSWERS: dict[str, Callable[[Json], Awaitable[Response | None]]] = {
     "send_is_500": is_500,
+    "first_skill_is_500": first_skill_is_500,
     "send_hangs": hangs,
+    "hangs_where_it_is_waited_for": hangs_where_it_is_waited_for,
+    "hangs_where_it_is_waited_for_and_fails": hangs_where_it_is_waited_for,
     "answers_html": is_html,
     "needs_credentials": needs_credentials,
+    "writes_and_needs_credentials": needs_credentials,
     "answer_is_huge": is_huge,
     "answers_drip": drips,
     "stream_is_one_answer": streams_one_answer,
     "stream_hangs": stream_hangs,
     "stream_breaks_off": stream_breaks_off,
+    "only_its_stream_works": only_stream_works,
 }
