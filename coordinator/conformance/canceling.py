@@ -25,8 +25,7 @@ REFUSALS: Final = (PushNotificationNotSupported, InvalidParams, UnsupportedOpera
 @dataclass(frozen=True, slots=True)
 class Started:
     """`task` is None where there is none to cancel, as `outcome` and `detail` say. `refusal` is what was said
-    to the request for notifications; `is_found`: GetTask gives the
-    task, and it has not failed."""
+    to the request for notifications; `is_found`: GetTask gives the task, and it has not failed."""
 
     task: Task | None
     outcome: Outcome = Outcome.PASSED

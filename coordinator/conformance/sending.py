@@ -8,6 +8,7 @@ from typing import Final
 
 from a2a.errors import (
     A2AError,
+    AgentBusy,
     AgentHttpError,
     AgentTimeout,
     AuthenticationFailed,
@@ -19,7 +20,10 @@ from coordinator.conformance.samples import Sample
 from coordinator.conformance.shares import Countdown
 from coordinator.conformance.wire import MAX_SAID_CHARS, Wire, sentence
 
-POLL_S: Final = 0.2
+FIRST_POLL_S: Final = 0.2
+LAST_POLL_S: Final = 2.0
+# The first look at a task has to have a chance, whatever time the send has left.
+SHORTEST_GET_S: Final = 1.0
 # Asking us something is an honest answer: the skill runs.
 HONEST: Final = (TaskState.COMPLETED, TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED)
 # States as a person says them.
@@ -94,11 +98,16 @@ def _failed(sample: Sample, about: str, error: A2AError) -> tuple[Sent, bool]:
 
 async def _ended(wire: Wire, task: Task, time: Countdown) -> Task:
     """As GetTask gives it when it is settled or the time is up: not every agent waits as it is asked to."""
-    while not task.status.state.is_settled:
-        await asyncio.sleep(min(POLL_S, time.left_s()))
-        task = await wire.get(task.id, timeout_s=max(time.left_s(), POLL_S))
-        if time.left_s() <= 0:
+    pause_s, has_found = FIRST_POLL_S, False
+    while not task.status.state.is_settled and not (has_found and time.left_s() <= 0):
+        await asyncio.sleep(min(pause_s, time.left_s()))
+        try:
+            task = await wire.get(task.id, timeout_s=max(time.left_s(), SHORTEST_GET_S))
+        except (AgentTimeout, AgentBusy):
+            if not has_found:
+                raise
             break
+        pause_s, has_found = min(pause_s * 1.5, LAST_POLL_S), True
     return task
 
 

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from a2a import Agent, InputRequired, Request
@@ -223,6 +224,19 @@ async def test_a_card_from_elsewhere_does_not_lead_to_this_machine() -> None:
         report = await tried(await card_at(url), "https://agents.example.org/.well-known/agent-card.json")
     assert report.interfaces == ()
     assert "only the agent's own machine can" in report.reason
+
+
+async def test_what_nobody_thought_of_is_a_finding_too() -> None:
+    def crash(_: httpx.Request) -> httpx.Response:
+        raise RuntimeError("a bug of ours")
+
+    with served(agent_with(say)) as url:
+        card = await card_at(url)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(crash)) as http:
+        report = await check_agent(http, card, url, time_box_s=5, now=utc_now, push=None)
+    assert report.verdict is Verdict.FAILED
+    assert the(report, Check.INTERFACE).outcome is Outcome.FAILED
+    assert "a bug of ours" not in json.dumps(report.to_json())
 
 
 async def test_the_report_survives_json() -> None:
