@@ -15,7 +15,7 @@ MEANINGS: Final[dict[tuple[Check, Outcome], str]] = {
     (Check.ADVERTISED_URL, _N): "Steps go to another host than the one that vouches for the card.",
     (Check.ADVERTISED_URL, _F): "No step is sent to this address.",
     (Check.INTERFACE, _S): "Steps are not sent over it.",
-    (Check.INTERFACE, _F): "Steps are not sent over it; what was seen up to here stands.",
+    (Check.INTERFACE, _F): "What had not been seen up to then is not relied on.",
     (Check.CREDENTIALS, _F): "Every step would be refused until it gets credentials for this agent.",
     (Check.SEND, _P): "Steps can be sent over it.",
     (Check.SEND, _N): "Steps can be sent over it, with time limits that leave room for its work.",

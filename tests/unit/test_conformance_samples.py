@@ -52,6 +52,11 @@ def test_without_an_example_the_text_is_made_of_name_and_description() -> None:
     assert only(skill()).parts[0].text == "Weather: Tell it"
 
 
+def test_an_empty_example_is_none() -> None:
+    assert only(skill(examples=[" "])).parts[0].text == "Weather: Tell it"
+    assert only(skill(examples=["", "weather in Oslo"])).parts[0].text == "weather in Oslo"
+
+
 def test_the_message_names_the_skill_and_is_another_each_time() -> None:
     sample = only(skill("forecast"))
     first, second = sample.message(), sample.message()
