@@ -1,6 +1,7 @@
 """The conformance run against agents that work: ours on every binding, and some that others' checks fail."""
 
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -133,8 +134,9 @@ async def test_an_interface_that_hangs_leaves_the_next_its_time() -> None:
             report = await checked(url, time_box_s=3.0)
     assert report.verdict is Verdict.PROVEN
     assert [one.is_usable for one in report.interfaces] == [False, True]
-    # 8 twentieths of its half of the time, less what is kept for its end.
-    assert "within 0.6 s" in the(report, Check.SEND).detail
+    waited = re.search(r"within ([\d.]+) s", the(report, Check.SEND).detail)
+    assert waited is not None
+    assert float(waited[1]) <= 3.0 / 2 * 8 / 20, "its send's share of its half of the time"
 
 
 async def test_an_honest_question_is_proof_and_is_not_left_open() -> None:

@@ -15,7 +15,7 @@ from tests.support.nursery import Nursery
 APP = "tests.support.broken_agent:app"
 START_S = 30.0
 # For agents that hang: their time is what the test waits for.
-SHORT_S = 2.0
+SHORT_S = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ async def test_an_agent_whose_sends_hang_has_failed_within_the_time(broken: Brok
     assert report.verdict is Verdict.FAILED
     assert "No answer within" in the(report, Check.SEND).detail
     assert the(report, Check.UNKNOWN_TASK).outcome is Outcome.PASSED, "what hangs eats no other's time"
-    assert report.took_s <= SHORT_S + 0.2
+    assert report.took_s <= SHORT_S + 1.0
 
 
 async def test_an_agent_that_only_answers_who_does_not_wait_is_proven_and_slow(broken: Broken) -> None:
@@ -217,7 +217,7 @@ async def test_answers_that_drip_for_ever_end_with_the_time(broken: Broken) -> N
     report = await checked(broken("answers_drip"), time_box_s=SHORT_S)
     assert report.verdict is Verdict.FAILED
     assert the(report, Check.GET).outcome is Outcome.SKIPPED
-    assert report.took_s <= SHORT_S + 0.2
+    assert report.took_s <= SHORT_S + 1.0
 
 
 async def test_a_card_that_declares_another_version_than_is_spoken_leads_nowhere(broken: Broken) -> None:
