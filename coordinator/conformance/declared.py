@@ -50,7 +50,7 @@ def declared(card: AgentCard, card_url: str) -> Declared:
 def skill_findings(left_out: tuple[LeftOut, ...]) -> list[Finding]:
     found = [
         about_agent(
-            Check.SKILL, Outcome.SKIPPED, f"The skill {_shown(skill.skill_id)} is not run: {skill.reason}."
+            Check.SKILL, Outcome.SKIPPED, f'The skill "{_shown(skill.skill_id)}" is not run: {skill.reason}.'
         )
         for skill in left_out[:MAX_NAMED]
     ]

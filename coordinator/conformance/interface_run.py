@@ -72,6 +72,10 @@ class InterfaceRun:
             if sent.proof is Proof.FAILED:
                 self._note_failed(sent)
                 return
+            if sent.proof is Proof.DONE:
+                self.note(Check.SEND, Outcome.PASSED, sent.detail)
+            elif sent.proof is Proof.SLOW:
+                self.note(Check.SEND, Outcome.NOTED, sent.detail)
             await self._follow(sent)
         await self._invalid_request()
 
@@ -109,13 +113,8 @@ class InterfaceRun:
         if sent.task is not None and not sent.task.status.state.is_settled:
             self.note(Check.GET, Outcome.FAILED, "The task of the send was not to be had.")
 
-    def _note_refused(self, check: Check, error: A2AError) -> None:
-        if isinstance(error, AuthenticationFailed | PermissionRefused):
-            self.note(Check.CREDENTIALS, Outcome.FAILED, sentence(error))
-        self.note(check, Outcome.FAILED, sentence(error))
-
     async def _follow(self, sent: Sent) -> None:
-        """What can be done with a send that did not fail; what it is worth shows in the end."""
+        """What else can be done where a send did not fail."""
         if sent.task is not None and not sent.task.status.state.is_terminal:
             self._open_task_ids.append(sent.task.id)
         if sent.proof is Proof.DONE and sent.task is None:
@@ -126,21 +125,18 @@ class InterfaceRun:
         await self._list(sent.task)
         streamed = await self._stream(sent.sample)
         started = await self._cancel(sent.sample)
-        self._note_sent(sent, streamed, started)
+        if sent.proof is Proof.UNANSWERED:
+            self._note_unanswered(sent.detail, streamed, started)
 
-    def _note_sent(self, sent: Sent, streamed: Streamed, started: Started) -> None:
-        detail, outcome = sent.detail, Outcome.PASSED
-        if sent.proof is Proof.SLOW:
-            outcome = Outcome.NOTED if self._has(Check.GET, Outcome.PASSED) else Outcome.FAILED
-        elif sent.proof is Proof.UNANSWERED:
-            outcome = Outcome.NOTED
-            if streamed.proves:
-                detail += " The same, streamed, came to its end."
-            elif started.is_found:
-                detail += " The same, not waited for, began, and GetTask knows its task."
-            else:
-                outcome = Outcome.FAILED
-        self.note(Check.SEND, outcome, detail)
+    def _note_unanswered(self, detail: str, streamed: Streamed, started: Started) -> None:
+        """A send that was waited for in vain: the other two may still show that the agent works."""
+        if streamed.proves:
+            self.note(Check.SEND, Outcome.NOTED, f"{detail} The same, streamed, came to its end.")
+        elif started.is_found:
+            began = "The same, not waited for, began, and GetTask knows its task."
+            self.note(Check.SEND, Outcome.NOTED, f"{detail} {began}")
+        else:
+            self.note(Check.SEND, Outcome.FAILED, detail)
 
     async def _get(self, task: Task | None) -> None:
         if task is None:
@@ -149,7 +145,7 @@ class InterfaceRun:
         try:
             await self._wire.get(task.id, timeout_s=self._share(Check.GET).left_s())
         except A2AError as error:
-            self._note_refused(Check.GET, error)
+            self.note(Check.GET, Outcome.FAILED, sentence(error))
         else:
             self.note(Check.GET, Outcome.PASSED, "The task of the send was given.")
 
@@ -250,7 +246,9 @@ class InterfaceRun:
         except ProtocolError as error:
             self.note(Check.INVALID_REQUEST, Outcome.PASSED, f"It was refused: {sentence(error)}")
         except A2AError as error:
-            self._note_refused(Check.INVALID_REQUEST, error)
+            if isinstance(error, AuthenticationFailed | PermissionRefused) and not self._plan.samples:
+                self.note(Check.CREDENTIALS, Outcome.FAILED, sentence(error))
+            self.note(Check.INVALID_REQUEST, Outcome.FAILED, sentence(error))
         else:
             detail = "A message without parts, for a task that does not exist, was taken."
             self.note(Check.INVALID_REQUEST, Outcome.FAILED, detail)

@@ -61,7 +61,7 @@ class Samples:
 def samples_of(card: AgentCard) -> Samples:
     tried: list[Sample] = []
     left_out: list[LeftOut] = []
-    for skill in sorted(card.skills, key=lambda skill: not skill.examples):
+    for skill in sorted(card.skills, key=lambda skill: not _first_example(skill)):
         made = _sample(skill, skill.input_modes or card.default_input_modes)
         if isinstance(made, LeftOut):
             left_out.append(made)
@@ -85,7 +85,7 @@ def _sample(skill: AgentSkill, declared_modes: Sequence[str]) -> Sample | LeftOu
     parts, origins = [], []
     if any(mode in TEXT_MODES for mode in modes):
         parts.append(_text(skill, modes))
-        origins.append("an example of its card" if skill.examples else "its name and description")
+        origins.append("an example of its card" if _first_example(skill) else "its name and description")
     file = next((made for made in map(sample_file, modes) if made is not None), None)
     if file is not None:
         parts.append(Part.from_bytes(file.content, file.media_type, filename=file.filename))
@@ -111,11 +111,16 @@ def _json_example(examples: Sequence[str]) -> Part | None:
     return None
 
 
+def _first_example(skill: AgentSkill) -> str:
+    """Empty where there is none."""
+    return next((example for example in skill.examples or () if example.strip()), "")
+
+
 def _text(skill: AgentSkill, modes: Sequence[str]) -> Part:
-    example = skill.examples[0] if skill.examples else f"{skill.name}: {skill.description}"
+    text = _first_example(skill) or f"{skill.name}: {skill.description}"
     # Nobody needs to be told that text is plain; Markdown is named where no other text is taken.
     others = (mode for mode in modes if mode in TEXT_MODES and mode != MARKDOWN)
-    return Part.from_text(example[:MAX_TEXT_CHARS], media_type=None if any(others) else MARKDOWN)
+    return Part.from_text(text[:MAX_TEXT_CHARS], media_type=None if any(others) else MARKDOWN)
 
 
 def _why_nothing_fits(modes: Sequence[str]) -> str:

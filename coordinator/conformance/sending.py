@@ -8,6 +8,7 @@ from typing import Final
 
 from a2a.errors import (
     A2AError,
+    AgentBusy,
     AgentHttpError,
     AgentTimeout,
     AuthenticationFailed,
@@ -19,7 +20,10 @@ from coordinator.conformance.samples import Sample
 from coordinator.conformance.shares import Countdown
 from coordinator.conformance.wire import MAX_SAID_CHARS, Wire, sentence
 
-POLL_S: Final = 0.2
+FIRST_POLL_S: Final = 0.2
+LAST_POLL_S: Final = 2.0
+# The first look at a task has to have a chance, whatever time the send has left.
+SHORTEST_GET_S: Final = 1.0
 # Asking us something is an honest answer: the skill runs.
 HONEST: Final = (TaskState.COMPLETED, TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED)
 # States as a person says them.
@@ -59,7 +63,7 @@ async def send_samples(wire: Wire, samples: Sequence[Sample], time: Countdown) -
 
 async def _send(wire: Wire, sample: Sample, time: Countdown) -> tuple[Sent, bool]:
     """And whether another skill may do better."""
-    about = f"The skill {sample.skill_id[:60]} got {sample.origin}"
+    about = f'The skill "{sample.skill_id[:60]}" was sent {sample.origin}'
     try:
         answer = await wire.send(sample.message(), timeout_s=time.left_s())
     except AgentTimeout as error:
@@ -67,17 +71,17 @@ async def _send(wire: Wire, sample: Sample, time: Countdown) -> tuple[Sent, bool
     except A2AError as error:
         return _failed(sample, about, error)
     if isinstance(answer, Message):
-        return Sent(Proof.DONE, sample, f"{about} and answered with a message."), False
+        return Sent(Proof.DONE, sample, f"{about}; it answered with a message."), False
     try:
         task = await _ended(wire, answer, time)
     except A2AError as error:
         lost = f"left its task {said_state(answer)}, and GetTask did not give it"
-        detail = f"{about}, {lost}: {sentence(error)}"
+        detail = f"{about}; it {lost}: {sentence(error)}"
         return Sent(Proof.FAILED, sample, detail, answer), False
     state = task.status.state
     if not state.is_settled:
-        return Sent(Proof.SLOW, sample, f"{about} and is still at work.", task), False
-    detail = f"{about} and its task became {said_state(task)}{_reason(task)}."
+        return Sent(Proof.SLOW, sample, f"{about}; its task is still at work.", task), False
+    detail = f"{about}; its task became {said_state(task)}{_reason(task)}."
     if state in HONEST:
         return Sent(Proof.DONE, sample, detail, task), False
     return Sent(Proof.FAILED, sample, detail, task), True
@@ -93,10 +97,17 @@ def _failed(sample: Sample, about: str, error: A2AError) -> tuple[Sent, bool]:
 
 
 async def _ended(wire: Wire, task: Task, time: Countdown) -> Task:
-    """As it is when it is settled or the time is up: agents of 0.3 need not wait, others do not."""
-    while not task.status.state.is_settled and time.left_s() > 0:
-        await asyncio.sleep(min(POLL_S, time.left_s()))
-        task = await wire.get(task.id, timeout_s=max(time.left_s(), POLL_S))
+    """As GetTask gives it when it is settled or the time is up: not every agent waits as it is asked to."""
+    pause_s, has_found = FIRST_POLL_S, False
+    while not task.status.state.is_settled and not (has_found and time.left_s() <= 0):
+        await asyncio.sleep(min(pause_s, time.left_s()))
+        try:
+            task = await wire.get(task.id, timeout_s=max(time.left_s(), SHORTEST_GET_S))
+        except (AgentTimeout, AgentBusy):
+            if not has_found:
+                raise
+            break
+        pause_s, has_found = min(pause_s * 1.5, LAST_POLL_S), True
     return task
 
 

@@ -33,7 +33,7 @@ def _failed(findings: Sequence[Finding], interfaces: Sequence[InterfaceFacts]) -
     broken = [one for one in findings if one.outcome is Outcome.FAILED]
     needing = [one for one in broken if one.check is Check.CREDENTIALS]
     if needing:
-        return f"It needs credentials, which this run had none of: {needing[0].detail}"
+        return f"It needs credentials, and this run has none: {needing[0].detail}"
     if not interfaces:
         urls = [one for one in broken if one.check is Check.ADVERTISED_URL]
         if urls:

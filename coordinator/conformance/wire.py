@@ -11,7 +11,14 @@ from a2a.client import ONE_TRY, A2AClient
 from a2a.client.binding import SEND_STREAMING_MESSAGE, Extras, Heard
 from a2a.client.choice import spoken_version
 from a2a.client.client import HTTP_BINDINGS
-from a2a.errors import A2AError, AgentTimeout, InvalidAgentResponse, ProtocolError, TransportError
+from a2a.errors import (
+    A2AError,
+    AgentTimeout,
+    AuthenticationFailed,
+    InvalidAgentResponse,
+    ProtocolError,
+    TransportError,
+)
 from a2a.requests import (
     CancelTaskRequest,
     GetTaskRequest,
@@ -105,6 +112,8 @@ def sentence(error: A2AError) -> str:
     match error:
         case AgentTimeout():
             return f"No answer within {error.after_s:.1f} s."
+        case AuthenticationFailed():
+            said = "it asks for credentials (HTTP 401)"
         case TransportError():
             said = error.detail
         case ProtocolError():
