@@ -27,7 +27,7 @@ from coordinator.cli.run import INTERRUPTED, Screen, download, run_task
 from coordinator.cli.settings import CliSettings
 from coordinator.cli.shapes import TERMINAL
 
-TIME_BOX_S: Final = 20.0
+TIME_BOX_S: Final = 60.0
 RESULTS: Final = Path("parley-results")
 STATUSES: Final = (
     "pending",

@@ -9,7 +9,7 @@ from coordinator.conformance.report import Check
 # In the order of the calls. A call whose turn has come may take its weight's part of what is left; what it
 # does not use is left to the rest.
 WEIGHTS: Final[dict[Check, float]] = {
-    Check.SEND: 8,
+    Check.SEND: 16,
     Check.GET: 1,
     Check.UNKNOWN_TASK: 1,
     Check.LIST: 1,

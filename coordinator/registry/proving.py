@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import takewhile
 
 import httpx
 import structlog
@@ -32,8 +33,9 @@ log = structlog.get_logger(__name__)
 MAX_AT_ONCE = 8
 # Above that they wait in the database for the next sweep.
 MAX_BEGUN = 1_000
-AGAIN_AFTER_FAILURE_S = 600.0
-AGAIN_AFTER_DOUBT_S = 60.0
+# Doubled with each further one.
+AGAIN_AFTER_FAILURE_S = 60.0
+LONGEST_AGAIN_S = 3_600.0
 # One failed run of an agent that was proven is a failed call; so many in a row take the proof away.
 DOUBTS = 3
 
@@ -162,13 +164,15 @@ class Prover:
         is_ok = report.verdict is not Verdict.FAILED
         was_proven = known.proof in (Proof.PROVEN, Proof.UNPROVEN)
         save_report(connection, agent_id, report.verdict, report.to_json(), now)
-        if not is_ok and was_proven and not _has_failed_often(connection, agent_id):
-            again = now + timedelta(seconds=AGAIN_AFTER_DOUBT_S)
+        failures = 0 if is_ok else _failures_in_a_row(connection, agent_id)
+        if not is_ok and was_proven and failures < DOUBTS:
+            again = now + timedelta(seconds=AGAIN_AFTER_FAILURE_S)
             set_agent(connection, agent_id, proof_due_at=again)
             detail = f"a conformance run failed: {report.reason}"
             record(connection, agent_id, Evidence.DEEP_PROBE, ok=False, detail=detail, now=now)
             return
-        wait_s = rules.interval_s if is_ok else min(AGAIN_AFTER_FAILURE_S, rules.interval_s)
+        pause_s = min(AGAIN_AFTER_FAILURE_S * 2 ** (failures - 1), LONGEST_AGAIN_S) if failures else 0.0
+        wait_s = rules.interval_s if is_ok else min(pause_s, rules.interval_s)
         best = best_interface(report)
         columns = _called(best) if best is not None else {}
         set_agent(
@@ -213,7 +217,8 @@ def _due(connection: Connection, *, now: datetime, limit: int) -> Sequence[str]:
     return connection.execute(query).scalars().all()
 
 
-def _has_failed_often(connection: Connection, agent_id: str) -> bool:
+def _failures_in_a_row(connection: Connection, agent_id: str) -> int:
+    """As far as the reports that are kept tell."""
     query = select(AgentReport.verdict).where(AgentReport.agent_id == agent_id)
-    verdicts = connection.execute(query.order_by(AgentReport.id.desc()).limit(DOUBTS)).scalars().all()
-    return len(verdicts) == DOUBTS and all(verdict == Verdict.FAILED for verdict in verdicts)
+    verdicts = connection.execute(query.order_by(AgentReport.id.desc())).scalars()
+    return sum(1 for _ in takewhile(lambda verdict: verdict == Verdict.FAILED, verdicts))

@@ -136,7 +136,7 @@ async def test_an_interface_that_hangs_leaves_the_next_its_time() -> None:
     assert [one.is_usable for one in report.interfaces] == [False, True]
     waited = re.search(r"within ([\d.]+) s", the(report, Check.SEND).detail)
     assert waited is not None
-    assert float(waited[1]) <= 3.0 / 2 * 8 / 20, "its send's share of its half of the time"
+    assert float(waited[1]) <= 3.0 / 2 * 16 / 28, "its send's share of its half of the time"
 
 
 async def test_an_honest_question_is_proof_and_is_not_left_open() -> None:

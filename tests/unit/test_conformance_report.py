@@ -185,7 +185,7 @@ def test_what_a_check_leaves_goes_to_those_after_it() -> None:
     now = 0.0
     time = Countdown(20.0, lambda: now)
     shares = {check: time.share_s(check) for check in WEIGHTS}
-    assert shares[Check.SEND] == pytest.approx(8.0)
+    assert shares[Check.SEND] == pytest.approx(20.0 * 16 / 28)
     assert shares[Check.INVALID_REQUEST] == pytest.approx(20.0), "the last may take all that is left"
 
 
