@@ -56,10 +56,10 @@ class TakenIn:
 
 def take_in(connection: Connection, entry: Entry, rules: JoinRules, now: datetime) -> TakenIn:
     """Raises CardRejected for an agent that was removed, RegistryFull where one more is too many."""
-    known = find_known(connection, card_url=entry.arrival.card_url)
+    known = find_known(connection, card_url=entry.arrival.card_url, locks=True)
     has_moved = known is None and entry.previous_id is not None
     if has_moved:
-        known = find_known(connection, agent_id=entry.previous_id)
+        known = find_known(connection, agent_id=entry.previous_id, locks=True)
     if known is None:
         return _new(connection, entry, rules, now)
     if known.removed_at is not None:

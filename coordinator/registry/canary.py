@@ -53,6 +53,8 @@ def roll_back_canaries(connection: Connection, rules: Rules, now: datetime) -> l
     canaries = select(Agent.id, Agent.weight, Agent.calls_ok, Agent.calls_failed, Agent.calls_at).where(
         Agent.weight.between(1, STABLE_WEIGHT - 1), Agent.removed_at.is_(None)
     )
+    # In the order in which the executor locks agents, too.
+    canaries = canaries.order_by(Agent.id)
     rolled_back = []
     for row in connection.execute(canaries).all():
         why = why_roll_back(_sum([row], now), _beside(connection, row.id, now), rules)

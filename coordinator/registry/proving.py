@@ -157,7 +157,7 @@ class Prover:
         return _Claimed(row.id, row.card_url, AgentCard.model_validate(row.card)) if row is not None else None
 
     def _apply(self, connection: Connection, *, agent_id: str, report: Report) -> None:
-        known = find_known(connection, agent_id=agent_id)
+        known = find_known(connection, agent_id=agent_id, locks=True)
         if known is None or known.removed_at is not None:
             return
         now, rules = self._now(), self._rules

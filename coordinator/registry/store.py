@@ -31,14 +31,15 @@ class Arrival:
 
 
 def find_known(
-    connection: Connection, *, card_url: str | None = None, agent_id: str | None = None
+    connection: Connection, *, card_url: str | None = None, agent_id: str | None = None, locks: bool = False
 ) -> "AgentRow | None":
-    """The agent with this card URL or id, also one that was removed."""
+    """The agent with this card URL or id, also one that was removed. With `locks` nobody else changes it
+    before this transaction has ended."""
     query = select(Agent.__table__).where(Agent.tenant_id == DEFAULT_TENANT)
     query = (
         query.where(Agent.id == agent_id) if agent_id is not None else query.where(Agent.card_url == card_url)
     )
-    return connection.execute(query.with_for_update()).one_or_none()
+    return connection.execute(query.with_for_update() if locks else query).one_or_none()
 
 
 def count_agents(connection: Connection) -> int:
