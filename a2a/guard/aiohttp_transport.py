@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import aiohttp
 import httpx
@@ -41,7 +41,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, policy: AddressPolicy, *, max_connections: int) -> None:
         self._policy = policy
         self._places = asyncio.Semaphore(max_connections)
-        self._ssl_context = ssl.create_default_context()
+        self._ssl_context = _ssl_context()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -233,6 +233,12 @@ def _target(scheme: str, raw_host: bytes, port: int | None, raw_path: bytes) -> 
         host = f"[{host}]"
     path, _, query = raw_path.decode("ascii").partition("?")
     return URL.build(scheme=scheme, host=host, port=port, path=path, query_string=query, encoded=True)
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """One for all: the certificates of the system are a megabyte or two in each."""
+    return ssl.create_default_context()
 
 
 @lru_cache(maxsize=64)
