@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 
 import aiohttp
 import httpx
@@ -41,7 +41,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, policy: AddressPolicy, *, max_connections: int) -> None:
         self._policy = policy
         self._places = asyncio.Semaphore(max_connections)
-        self._ssl_context = _ssl_context()
+        self._ssl_context = _ssl_context(ssl.get_default_verify_paths())
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -235,9 +235,9 @@ def _target(scheme: str, raw_host: bytes, port: int | None, raw_path: bytes) -> 
     return URL.build(scheme=scheme, host=host, port=port, path=path, query_string=query, encoded=True)
 
 
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    """One for all: the certificates of the system are a megabyte or two in each."""
+@lru_cache(maxsize=4)
+def _ssl_context(_paths: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
+    """One for all that trust the same: the certificates of the system take up to a megabyte in each."""
     return ssl.create_default_context()
 
 
