@@ -61,6 +61,7 @@ class DeepProber:
             .where(Agent.removed_at.is_(None), or_(and_(is_quiet, is_used), is_paused))
             .order_by(Agent.last_called_at)
             .limit(MAX_PER_SWEEP)
+            .with_for_update(skip_locked=True)
         )
         claimed = connection.execute(
             update(Agent)

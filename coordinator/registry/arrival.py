@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from a2a.card_types import AgentCard
 from a2a.types import Json
 from coordinator.health.audit import Actor, note
+from coordinator.health.probes import Probed
 from coordinator.health.record import reassess, record
 from coordinator.registry.admission import Policy, Standing, admit
 from coordinator.registry.drift import Drift, drift_between
@@ -38,11 +39,12 @@ class JoinRules:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A card, who brought it, and in what capacity. `previous_id` is that of an agent that has moved."""
+    """A card, who brought it, and in what capacity. `previous_id` is that of an agent that wants to move;
+    `probed` is None for a registration."""
 
     arrival: Arrival
     actor: Actor
-    is_registration: bool = False
+    probed: Probed | None = None
     has_token: bool = False
     brings_back: bool = False
     previous_id: str | None = None
@@ -56,6 +58,8 @@ class TakenIn:
 
 def take_in(connection: Connection, entry: Entry, rules: JoinRules, now: datetime) -> TakenIn:
     """Raises CardRejected for an agent that was removed, RegistryFull where one more is too many."""
+    if entry.probed is not None:
+        return _seen(connection, entry, entry.probed, rules, now)
     known = find_known(connection, card_url=entry.arrival.card_url)
     has_moved = known is None and entry.previous_id is not None
     if has_moved:
@@ -67,6 +71,15 @@ def take_in(connection: Connection, entry: Entry, rules: JoinRules, now: datetim
             raise CardRejected(entry.arrival.card_url, REMOVED)
         return _returned(connection, entry, rules, known, now)
     return _known(connection, entry, rules, known, now, has_moved=has_moved)
+
+
+def _seen(connection: Connection, entry: Entry, probed: Probed, rules: JoinRules, now: datetime) -> TakenIn:
+    """Whoever has left, moved or changed since its card was asked for may have another one now: the next
+    probe tells. A probe lets nobody in."""
+    known = find_known(connection, agent_id=probed.agent_id)
+    if known is None or known.removed_at is not None or known.updated_at != probed.updated_at:
+        return TakenIn(probed.agent_id, is_proof_due=False)
+    return _known(connection, entry, rules, known, now, has_moved=False)
 
 
 def _new(connection: Connection, entry: Entry, rules: JoinRules, now: datetime) -> TakenIn:
@@ -114,7 +127,7 @@ def _known(
     )
     standing = admit(rules.policy, before, drift, has_token=entry.has_token)
     proof, is_due = _proof_of(known, rules, has_changed=bool(drift) or has_moved, is_new=has_moved)
-    if not entry.is_registration and not drift:
+    if entry.probed is not None and not drift:
         is_due = False
     columns = _columns(standing, proof, now if is_due else known.proof_due_at)
     if drift or has_moved:
@@ -124,7 +137,7 @@ def _known(
         note(connection, known.id, kind, entry.actor, now, **_told(entry, standing), **changes)
     else:
         set_agent(connection, known.id, etag=arrival.etag, **columns)
-    if entry.is_registration or standing != before or proof != known.proof:
+    if entry.probed is None or standing != before or proof != known.proof:
         return _settle(connection, known.id, entry, standing, proof, now, is_due=is_due)
     return TakenIn(known.id, is_due)
 
@@ -160,7 +173,7 @@ def _settle(
 ) -> TakenIn:
     """Its health after that: a card that was fetched a moment ago is as good as a probe."""
     detail = _why(standing, proof)
-    if entry.is_registration:
+    if entry.probed is None:
         state = record(connection, agent_id, Evidence.REGISTRATION, ok=True, detail=detail, now=now)
     else:
         state = reassess(connection, agent_id, detail, entry.actor, now)

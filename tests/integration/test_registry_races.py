@@ -1,0 +1,147 @@
+"""Two things at once in the registry: registrations, probes and proofs of one agent."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from a2a.client import FetchedCard
+from a2a.client.cards import parse_card
+from a2a.database import Database
+from a2a.signing import TrustStore
+from coordinator.clock import utc_now
+from coordinator.health.audit import Actor
+from coordinator.health.probes import Probed
+from coordinator.registry.admission import Policy
+from coordinator.registry.arrival import JoinRules
+from coordinator.registry.registration import Joining, Registry
+from coordinator.registry.signatures import Signatures
+from coordinator.registry.store import AgentRow, find_known, list_agents, remove_agent
+from coordinator.registry.withdrawal import withdraw_agent
+from tests.unit.card_samples import card_json
+
+OWN = "http://127.0.0.1:8000"
+HERE = "http://agent.example"
+THERE = "http://moved.example"
+Cards = dict[str, dict[str, Any]]
+
+
+def card_at(origin: str, **changes: Any) -> dict[str, Any]:
+    interface = {"url": f"{origin}/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+    return card_json(supportedInterfaces=[interface], **changes)
+
+
+def fetched(card: dict[str, Any]) -> FetchedCard:
+    return FetchedCard(parse_card("", json.dumps(card).encode()), None, 0.0)
+
+
+class World:
+    """A registry on a database, and the cards that are served out there by their origins."""
+
+    def __init__(self, url: str, policy: Policy = Policy.OPEN, *, proves: bool = False) -> None:
+        self.cards: Cards = {HERE: card_at(HERE)}
+        self.database = Database(url)
+        self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._serve))
+        self.due: list[str] = []
+        self.registry = Registry(
+            self.database,
+            self.http,
+            JoinRules(policy, 100, proves=proves),
+            Signatures(self.http, TrustStore(), is_required=False),
+            tokens=["word"],
+            own_url=OWN,
+            proof_due=self.due.append,
+            now=utc_now,
+        )
+
+    def _serve(self, request: httpx.Request) -> httpx.Response:
+        card = self.cards.get(f"{request.url.scheme}://{request.url.host}")
+        return httpx.Response(404) if card is None else httpx.Response(200, json=card)
+
+    async def join(self, url: str = HERE, **more: Any) -> str:
+        return await self.registry.register(Joining(url, Actor.AGENT, **more))
+
+    async def row(self, agent_id: str) -> AgentRow:
+        found = await self.database.read(partial(find_known, agent_id=agent_id))
+        assert found is not None
+        return found
+
+    async def probed(self, agent_id: str) -> Probed:
+        return Probed(agent_id, (await self.row(agent_id)).updated_at)
+
+    async def listed(self) -> list[AgentRow]:
+        return [row for row, _ in await self.database.read(list_agents)]
+
+
+@asynccontextmanager
+async def world(url: str, policy: Policy = Policy.OPEN, *, proves: bool = False) -> AsyncIterator[World]:
+    made = World(url, policy, proves=proves)
+    try:
+        yield made
+    finally:
+        await made.http.aclose()
+        await made.database.close()
+
+
+# Registrations
+
+
+async def test_one_card_url_registered_many_times_at_once_is_one_agent(database_url: str) -> None:
+    """By two coordinators on the database."""
+    async with world(database_url) as one, world(database_url) as other:
+        ids = await asyncio.gather(*(who.join() for _ in range(10) for who in (one, other)))
+        assert len(set(ids)) == 1
+        assert len(await one.listed()) == 1
+
+
+# A probe whose card comes late
+
+
+Change = Callable[[World, str], Any]
+
+
+async def removed(world: World, agent_id: str) -> None:
+    await world.database.write(partial(remove_agent, agent_id=agent_id, now=utc_now()))
+
+
+async def withdrawn(world: World, agent_id: str) -> None:
+    card_url = (await world.row(agent_id)).card_url
+    await world.database.write(partial(withdraw_agent, card_url=card_url, now=utc_now()))
+
+
+async def moved(world: World, agent_id: str) -> None:
+    world.cards = {THERE: card_at(THERE)}
+    assert await world.join(THERE, previous_id=agent_id) == agent_id
+
+
+async def changed(world: World, agent_id: str) -> None:
+    world.cards[HERE] = card_at(HERE, securitySchemes={"key": {"mtlsSecurityScheme": {}}})
+    await world.join(token="word")  # noqa: S106 of a test
+
+
+@pytest.mark.parametrize("meanwhile", [removed, withdrawn, moved, changed])
+async def test_a_probe_of_an_agent_that_has_changed_meanwhile_changes_nothing(
+    database_url: str, meanwhile: Change
+) -> None:
+    async with world(database_url) as there:
+        agent_id = await there.join()
+        probed = await there.probed(agent_id)
+        await meanwhile(there, agent_id)
+        before, listed = await there.row(agent_id), await there.listed()
+        late = fetched(card_at(HERE, version="1.1.0"))
+        assert await there.registry.card_seen(probed, late) is None
+        assert await there.row(agent_id) == before
+        assert await there.listed() == listed
+
+
+async def test_a_probe_of_an_agent_that_is_as_it_was_takes_its_new_card(database_url: str) -> None:
+    async with world(database_url) as there:
+        agent_id = await there.join()
+        late = fetched(card_at(HERE, version="1.1.0"))
+        assert await there.registry.card_seen(await there.probed(agent_id), late) is None
+        assert (await there.row(agent_id)).version == "1.1.0"
