@@ -27,13 +27,13 @@ DUTY_LEASE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """`prover` and `deep` are None where agents are used unproven."""
+    """`prover` is None where agents are used unproven."""
 
     database: Database
     owner: str
     prober: Prober
     prover: Prover | None
-    deep: DeepProber | None
+    deep: DeepProber
     canaries: Rules
     history_days: int
     now: Now
@@ -44,9 +44,9 @@ class Upkeep:
         # Sweeps may overlap: each claims its agents, so a slow agent does not hold up the next sweep.
         often = {"trigger": "interval", "max_instances": 20, "coalesce": True}
         scheduler.add_job(self._on_duty(self.prober.sweep), seconds=1, **often)
-        if self.prover is not None and self.deep is not None:
+        if self.prover is not None:
             scheduler.add_job(self._on_duty(self.prover.sweep), seconds=2, **often)
-            scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
+        scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
         scheduler.add_job(self._on_duty(self.judge_canaries), seconds=2, **often)
         scheduler.add_job(self._on_duty(self.prune), hours=1, **often)
         scheduler.start()

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -16,13 +17,18 @@ from a2a.database import Database
 from a2a.signing import TrustStore
 from coordinator.clock import utc_now
 from coordinator.health.audit import Actor
+from coordinator.health.deep import DeepProber
 from coordinator.health.probes import Probed
+from coordinator.health.record import record
 from coordinator.registry.admission import Policy
 from coordinator.registry.arrival import JoinRules
+from coordinator.registry.operations import admit_agent
+from coordinator.registry.proving import ProofRules, Prover
 from coordinator.registry.registration import Joining, Registry
 from coordinator.registry.signatures import Signatures
 from coordinator.registry.store import AgentRow, find_known, list_agents, remove_agent
 from coordinator.registry.withdrawal import withdraw_agent
+from models.states import Evidence
 from tests.unit.card_samples import card_json
 
 OWN = "http://127.0.0.1:8000"
@@ -145,3 +151,86 @@ async def test_a_probe_of_an_agent_that_is_as_it_was_takes_its_new_card(database
         late = fetched(card_at(HERE, version="1.1.0"))
         assert await there.registry.card_seen(await there.probed(agent_id), late) is None
         assert (await there.row(agent_id)).version == "1.1.0"
+
+
+# A proof that ends late
+
+
+NO_PUSH: Any = None
+
+
+async def proving(world: World, agent_id: str, meanwhile: Callable[[], Any]) -> None:
+    """A conformance run of the agent, during whose first call something happens."""
+    done: list[bool] = []
+
+    async def call(request: httpx.Request) -> httpx.Response:
+        if not done:
+            done.append(True)
+            await meanwhile()
+        return httpx.Response(500)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(call)) as http:
+        prover = Prover(world.database, http, NO_PUSH, ProofRules(5.0, 86_400.0), utc_now)
+        prover.due(agent_id)
+        await prover.wait(agent_id, timeout_s=10)
+    assert done
+
+
+async def test_a_proof_of_a_card_that_has_changed_meanwhile_does_not_count(database_url: str) -> None:
+    async with world(database_url, proves=True) as there:
+        agent_id = await there.join()
+
+        async def change() -> None:
+            there.cards[HERE] = card_at(HERE, version="2.0.0")
+            await there.join()
+
+        await proving(there, agent_id, change)
+        row = await there.row(agent_id)
+        assert (row.version, row.proof) == ("2.0.0", "pending")
+        assert row.proof_due_at <= utc_now(), "it is due again at once"
+
+
+async def test_a_proof_of_an_agent_that_has_moved_meanwhile_does_not_count(database_url: str) -> None:
+    async with world(database_url, proves=True) as there:
+        agent_id = await there.join()
+        await proving(there, agent_id, partial(moved, there, agent_id))
+        row = await there.row(agent_id)
+        assert (row.url, row.proof) == (f"{THERE}/", "pending")
+
+
+async def test_an_agent_that_is_held_is_checked_once_it_is_admitted(database_url: str) -> None:
+    """Strangers cost no runs."""
+    async with world(database_url, Policy.QUARANTINE, proves=True) as there:
+        agent_id = await there.join()
+        prover = Prover(there.database, there.http, NO_PUSH, ProofRules(5.0, 86_400.0), utc_now)
+        await prover.sweep()
+        await prover.wait(agent_id, timeout_s=10)
+        assert there.due == []
+        assert (await there.row(agent_id)).proof == "pending"
+        admit = partial(admit_agent, agent_id=agent_id, now=utc_now(), is_admitted=True)
+        await there.database.write(admit)
+        await prover.sweep()
+        await prover.wait(agent_id, timeout_s=10)
+        assert (await there.row(agent_id)).proof == "failed"
+
+
+# The breaker
+
+
+async def test_where_agents_are_not_checked_the_breaker_closes_too(database_url: str) -> None:
+    """It would stay down for ever: nothing but a call closes it, and an agent that is down gets none."""
+    async with world(database_url) as there:
+        agent_id = await there.join()
+        fail = partial(record, agent_id=agent_id, evidence=Evidence.CALL, ok=False, detail="x", now=utc_now())
+        for _ in range(3):
+            assert (await there.database.write(fail)) is not None
+        assert (await there.row(agent_id)).health == "down"
+
+        async def nothing(_agent_id: str) -> None:
+            pass
+
+        deep = DeepProber(
+            there.database, nothing, interval_s=None, now=lambda: utc_now() + timedelta(minutes=1)
+        )
+        await deep.sweep()
+        assert (await there.row(agent_id)).health == "degraded", "one step may try it"
