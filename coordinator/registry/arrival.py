@@ -10,7 +10,7 @@ from a2a.types import Json
 from coordinator.health.audit import Actor, note
 from coordinator.health.probes import Probed
 from coordinator.health.record import reassess, record
-from coordinator.registry.admission import Policy, Standing, admit
+from coordinator.registry.admission import BY_AN_OPERATOR, Policy, Standing, admit
 from coordinator.registry.drift import Drift, drift_between
 from coordinator.registry.errors import CardRejected, RegistryFull
 from coordinator.registry.store import (
@@ -61,9 +61,11 @@ def take_in(connection: Connection, entry: Entry, rules: JoinRules, now: datetim
     if entry.probed is not None:
         return _seen(connection, entry, entry.probed, rules, now)
     known = find_known(connection, card_url=entry.arrival.card_url)
-    has_moved = known is None and entry.previous_id is not None
-    if has_moved:
+    has_moved = False
+    if known is None and entry.previous_id is not None:
         known = find_known(connection, agent_id=entry.previous_id)
+        has_moved = known is not None and _is_the_same(entry, known, rules)
+        known = known if has_moved else None
     if known is None:
         return _new(connection, entry, rules, now)
     if known.removed_at is not None:
@@ -82,6 +84,16 @@ def _seen(connection: Connection, entry: Entry, probed: Probed, rules: JoinRules
     return _known(connection, entry, rules, known, now, has_moved=False)
 
 
+def _is_the_same(entry: Entry, known: AgentRow, rules: JoinRules) -> bool:
+    """Whether the agent that says it was `known` may have its id, its work and the answers to its questions.
+    Whoever only says so becomes an agent of its own, and `known` stays as it is."""
+    if entry.has_token:
+        return True
+    if known.signed_by is not None:
+        return bool(entry.arrival.signed_by == known.signed_by)
+    return rules.policy is Policy.OPEN
+
+
 def _new(connection: Connection, entry: Entry, rules: JoinRules, now: datetime) -> TakenIn:
     if count_agents(connection) >= rules.max_agents:
         raise RegistryFull(rules.max_agents)
@@ -96,10 +108,13 @@ def _new(connection: Connection, entry: Entry, rules: JoinRules, now: datetime) 
 def _returned(
     connection: Connection, entry: Entry, rules: JoinRules, known: AgentRow, now: datetime
 ) -> TakenIn:
-    """As new, under its old id."""
-    standing = admit(rules.policy, None, Drift(), has_token=entry.has_token)
+    """As new, under its old id; what an operator wanted of it lasts until an operator brings it back."""
+    is_held = not entry.brings_back and known.held_for == BY_AN_OPERATOR
+    before = Standing(Admission(known.admission), known.held_for) if is_held else None
+    standing = admit(rules.policy, before, Drift(), has_token=entry.has_token)
     proof = Proof.PENDING if rules.proves else Proof.WAIVED
-    columns = _columns(standing, proof, now) | {"is_drained": False, "weight": 100}
+    is_drained = known.is_drained and not entry.brings_back
+    columns = _columns(standing, proof, now) | {"is_drained": is_drained, "weight": 100}
     change_agent(connection, known.id, entry.arrival, now, **columns)
     note(connection, known.id, "agent.returned", entry.actor, now, **_told(entry, standing))
     return _settle(connection, known.id, entry, standing, proof, now)
@@ -116,14 +131,13 @@ def _known(
 ) -> TakenIn:
     arrival = entry.arrival
     before = Standing(Admission(known.admission), known.held_for)
-    is_same_key = arrival.signed_by is not None and arrival.signed_by == known.signed_by
     drift = drift_between(
         AgentCard.model_validate(known.card),
         arrival.card,
         old_signer=known.signed_by,
         new_signer=arrival.signed_by,
-        # That a moved agent is called elsewhere is no surprise; whether it is the same one is.
-        may_move=has_moved and (is_same_key or rules.policy is Policy.OPEN),
+        # That a moved agent is called elsewhere is no surprise.
+        may_move=has_moved,
     )
     standing = admit(rules.policy, before, drift, has_token=entry.has_token)
     proof, is_due = _proof_of(known, rules, has_changed=bool(drift) or has_moved, is_new=has_moved)
@@ -139,7 +153,7 @@ def _known(
         set_agent(connection, known.id, etag=arrival.etag, **columns)
     if entry.probed is None or standing != before or proof != known.proof:
         return _settle(connection, known.id, entry, standing, proof, now, is_due=is_due)
-    return TakenIn(known.id, is_due)
+    return TakenIn(known.id, is_due and standing.admission is Admission.ADMITTED)
 
 
 def _proof_of(known: AgentRow, rules: JoinRules, *, has_changed: bool, is_new: bool) -> tuple[Proof, bool]:
@@ -179,7 +193,8 @@ def _settle(
         state = reassess(connection, agent_id, detail, entry.actor, now)
     if state is HealthState.QUARANTINED:
         set_agent(connection, agent_id, health_reason=detail)
-    return TakenIn(agent_id, proof is Proof.PENDING if is_due is None else is_due)
+    is_due = proof is Proof.PENDING if is_due is None else is_due
+    return TakenIn(agent_id, is_due and standing.admission is Admission.ADMITTED)
 
 
 def _why(standing: Standing, proof: Proof) -> str:
