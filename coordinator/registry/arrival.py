@@ -140,8 +140,10 @@ def _known(
         may_move=has_moved,
     )
     standing = admit(rules.policy, before, drift, has_token=entry.has_token)
-    proof, is_due = _proof_of(known, rules, has_changed=bool(drift) or has_moved, is_new=has_moved)
-    if entry.probed is not None and not drift:
+    # A description that holds the time of day is no reason to call the agent's skills again.
+    has_changed = has_moved or (bool(drift) and not drift.is_of_words)
+    proof, is_due = _proof_of(known, rules, has_changed=has_changed, is_new=has_moved)
+    if entry.probed is not None and not has_changed:
         is_due = False
     columns = _columns(standing, proof, now if is_due else known.proof_due_at)
     if drift or has_moved:
@@ -150,7 +152,8 @@ def _known(
         changes = {"structural": list(drift.structural), "harmless": list(drift.harmless)}
         note(connection, known.id, kind, entry.actor, now, **_told(entry, standing), **changes)
     else:
-        set_agent(connection, known.id, etag=arrival.etag, **columns)
+        # A card that is signed anew each time differs in nothing else.
+        set_agent(connection, known.id, etag=arrival.etag, card=arrival.card.to_json(), **columns)
     if entry.probed is None or standing != before or proof != known.proof:
         return _settle(connection, known.id, entry, standing, proof, now, is_due=is_due)
     return TakenIn(known.id, is_due and standing.admission is Admission.ADMITTED)

@@ -19,7 +19,7 @@ from coordinator.health.audit import Actor
 from coordinator.health.probes import Probed
 from coordinator.registry.admission import Policy, is_valid
 from coordinator.registry.arrival import Entry, JoinRules, TakenIn, take_in
-from coordinator.registry.card_urls import ITSELF, card_url_of, check_advertised
+from coordinator.registry.card_urls import ITSELF, card_url_of, check_advertised, check_no_way_back
 from coordinator.registry.errors import CardRejected, JoinRefused, RegistryBusy
 from coordinator.registry.origin import is_same_server
 from coordinator.registry.signatures import Signatures
@@ -154,7 +154,8 @@ class Registry:
             interface = choose_interface(card)
         except CardRefused as exc:
             raise CardRejected(card_url, f"{exc.detail}.") from exc
-        check_advertised(card_url, interface.url, self._own_url)
+        check_advertised(card_url, interface.url)
+        check_no_way_back(card, card_url, self._own_url)
         await self._reach(card_url, interface.url)
         return Arrival(card_url, card, etag, interface, await self._signatures.signer_of(card_url, card))
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,11 +23,12 @@ from coordinator.health.probes import Probed
 from coordinator.health.record import record
 from coordinator.registry.admission import Policy
 from coordinator.registry.arrival import JoinRules
+from coordinator.registry.errors import CardRejected
 from coordinator.registry.operations import admit_agent
 from coordinator.registry.proving import ProofRules, Prover
 from coordinator.registry.registration import Joining, Registry
 from coordinator.registry.signatures import Signatures
-from coordinator.registry.store import AgentRow, find_known, list_agents, remove_agent
+from coordinator.registry.store import AgentRow, find_known, list_agents, remove_agent, set_agent
 from coordinator.registry.withdrawal import withdraw_agent
 from models.states import Evidence
 from tests.unit.card_samples import card_json
@@ -234,3 +236,74 @@ async def test_where_agents_are_not_checked_the_breaker_closes_too(database_url:
         )
         await deep.sweep()
         assert (await there.row(agent_id)).health == "degraded", "one step may try it"
+
+
+# Cards that are never twice the same
+
+
+async def test_a_card_whose_words_change_each_time_is_not_proven_each_time(database_url: str) -> None:
+    async with world(database_url, proves=True) as there:
+        agent_id = await there.join()
+        await there.database.write(partial(set_agent, agent_id=agent_id, proof="proven", proof_due_at=None))
+        there.due.clear()
+        late = fetched(card_at(HERE, description="It is 12:01."))
+        await there.registry.card_seen(await there.probed(agent_id), late)
+        row = await there.row(agent_id)
+        assert (row.description, row.proof_due_at, there.due) == ("It is 12:01.", None, [])
+
+
+async def test_what_a_comparison_does_not_tell_is_kept_too(database_url: str) -> None:
+    """A card that is signed anew each time it is served, by a key that nobody here knows."""
+    async with world(database_url) as there:
+        agent_id = await there.join()
+        signed = card_at(HERE, signatures=[{"protected": "e30", "signature": "e30"}])
+        await there.registry.card_seen(await there.probed(agent_id), fetched(signed))
+        assert (await there.row(agent_id)).card["signatures"] == signed["signatures"]
+
+
+async def test_two_skills_whose_ids_are_stored_alike_are_one(database_url: str) -> None:
+    async with world(database_url) as there:
+        [skill] = card_json()["skills"]
+        there.cards[HERE] = card_at(HERE, skills=[skill, {**skill, "id": skill["id"] + "\0"}])
+        await there.join()
+        [(_, skills)] = await there.database.read(list_agents)
+        assert [row.skill_id for row in skills] == ["now"]
+
+
+# Interfaces
+
+
+@pytest.mark.parametrize("url", [f"{OWN}/", "http://localhost:8000/x", "HTTP://[::1]:8000/"])
+async def test_an_interface_that_leads_back_here_is_refused_wherever_it_stands(
+    tmp_path: Path, url: str
+) -> None:
+    """The first one fails its check and the second one is called: tasks that make tasks."""
+    async with world(f"sqlite:///{tmp_path}/none.db") as there:
+        there.cards[HERE]["supportedInterfaces"].append(
+            {"url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"}
+        )
+        with pytest.raises(CardRejected, match="this coordinator itself"):
+            await there.join()
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://xn--/", "http://a:99999/", "javascript:alert(1)"])
+async def test_an_interface_whose_url_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    async with world(f"sqlite:///{tmp_path}/none.db") as there:
+        there.cards[HERE]["supportedInterfaces"][0]["url"] = url
+        with pytest.raises(CardRejected, match="interface URL on its card is not"):
+            await there.join()
+
+
+async def test_a_second_interface_whose_url_is_none_disturbs_nobody(database_url: str) -> None:
+    async with world(database_url) as there:
+        there.cards[HERE]["supportedInterfaces"].append(
+            {"url": "http://[", "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"}
+        )
+        agent_id = await there.join()
+        there.cards[HERE] = card_at(HERE)
+        assert await there.join() == agent_id
+
+
+async def test_the_usual_port_makes_no_other_agent(database_url: str) -> None:
+    async with world(database_url) as there:
+        assert await there.join(f"{HERE}:80") == await there.join()
