@@ -88,12 +88,15 @@ class Prober:
     def _claim_due(self, connection: Connection, *, now: datetime) -> list[Due]:
         """Mark the due agents as checked in the same statement, so that no other sweep takes them too."""
         interval, retry = timedelta(seconds=self._interval_s), timedelta(seconds=RETRY_S)
+        # Where the one that looked before has a clock that is ahead, nobody would for that long.
+        is_of_another_clock = Agent.last_checked_at > now + interval
         is_failing = Agent.failures.between(1, FAILURES_TO_DOWN - 1)
         is_recovering = and_(Agent.health == HealthState.DOWN, Agent.successes > 0)
         # An agent whose heartbeats have stopped is looked at now rather than at its interval.
         is_due = or_(
             Agent.last_checked_at.is_(None),
             Agent.last_checked_at <= now - interval,
+            is_of_another_clock,
             and_(or_(is_failing, is_recovering), Agent.last_checked_at <= now - retry),
             Agent.lease_expires_at < now,
         )

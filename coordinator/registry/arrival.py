@@ -22,7 +22,7 @@ from coordinator.registry.store import (
     find_known,
     set_agent,
 )
-from coordinator.registry.withdrawal import FILE_GONE
+from coordinator.registry.withdrawal import MAY_COME_BACK
 from models.states import Admission, Evidence, HealthState, Proof
 
 REMOVED = "an operator removed this agent; add it again with POST /api/agents."
@@ -69,7 +69,7 @@ def take_in(connection: Connection, entry: Entry, rules: JoinRules, now: datetim
     if known is None:
         return _new(connection, entry, rules, now)
     if known.removed_at is not None:
-        if not entry.brings_back and known.health_reason != FILE_GONE:
+        if not entry.brings_back and known.health_reason not in MAY_COME_BACK:
             raise CardRejected(entry.arrival.card_url, REMOVED)
         return _returned(connection, entry, rules, known, now)
     return _known(connection, entry, rules, known, now, has_moved=has_moved)

@@ -17,6 +17,7 @@ from coordinator.health.probes import Prober
 from coordinator.health.record import forget_older_than
 from coordinator.registry.canary import Rules, roll_back_canaries
 from coordinator.registry.proving import Prover
+from coordinator.registry.withdrawal import withdraw_lost
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class Upkeep:
             scheduler.add_job(self._on_duty(self.prover.sweep), seconds=2, **often)
         scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
         scheduler.add_job(self._on_duty(self.judge_canaries), seconds=2, **often)
-        scheduler.add_job(self._on_duty(self.prune), hours=1, **often)
+        scheduler.add_job(self._on_duty(self.prune), minutes=10, **often)
         scheduler.start()
         try:
             yield
@@ -71,6 +72,9 @@ class Upkeep:
             log.warning("canary.rolled_back", agent_id=agent_id)
 
     async def prune(self) -> None:
-        """Forget the history that is older than the setting."""
-        oldest = self.now() - timedelta(days=self.history_days)
+        """Forget the history that is older than the setting, and agents that have been gone for longer."""
+        now = self.now()
+        oldest = now - timedelta(days=self.history_days)
         await self.database.write(partial(forget_older_than, before=oldest))
+        if lost := await self.database.write(partial(withdraw_lost, before=oldest, now=now)):
+            log.info("agents.lost", count=lost)
