@@ -37,6 +37,8 @@ class Health:
 
 def observe(health: Health, evidence: Evidence, *, ok: bool, now: datetime) -> Health:
     match evidence:
+        case Evidence.CONFORMANCE if ok and health.state is HealthState.DRAINING:
+            return health  # the run had begun before the good-bye
         case Evidence.REGISTRATION | Evidence.CONFORMANCE:
             return Health(HealthState.UP if ok else HealthState.QUARANTINED)
         case Evidence.HEARTBEAT:

@@ -10,7 +10,7 @@ from a2a.types import Json
 from coordinator.health.audit import Actor, note
 from coordinator.registry.admission import Standing
 from coordinator.registry.errors import AgentNotFound, ReportNotFound
-from models.base import DEFAULT_TENANT
+from models.base import DEFAULT_TENANT, storable
 from models.ids import new_id
 from models.states import HealthState, Proof
 from models.tables import Agent, AgentReport, AgentSkill, HealthCheck
@@ -105,7 +105,9 @@ def _replace_skills(connection: Connection, agent_id: str, card: AgentCard) -> N
     connection.execute(delete(AgentSkill).where(AgentSkill.agent_id == agent_id))
     skills = [_skill_row(agent_id, card, index) for index in range(len(card.skills))]
     if skills:
-        connection.execute(insert(AgentSkill), list({row["skill_id"]: row for row in skills}.values()))
+        connection.execute(
+            insert(AgentSkill), list({storable(row["skill_id"]): row for row in skills}.values())
+        )
 
 
 def _skill_row(agent_id: str, card: AgentCard, index: int) -> dict[str, Json]:

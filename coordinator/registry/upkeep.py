@@ -17,6 +17,7 @@ from coordinator.health.probes import Prober
 from coordinator.health.record import forget_older_than
 from coordinator.registry.canary import Rules, roll_back_canaries
 from coordinator.registry.proving import Prover
+from coordinator.registry.withdrawal import withdraw_lost
 
 log = structlog.get_logger(__name__)
 
@@ -27,13 +28,13 @@ DUTY_LEASE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """`prover` and `deep` are None where agents are used unproven."""
+    """`prover` is None where agents are used unproven."""
 
     database: Database
     owner: str
     prober: Prober
     prover: Prover | None
-    deep: DeepProber | None
+    deep: DeepProber
     canaries: Rules
     history_days: int
     now: Now
@@ -44,11 +45,11 @@ class Upkeep:
         # Sweeps may overlap: each claims its agents, so a slow agent does not hold up the next sweep.
         often = {"trigger": "interval", "max_instances": 20, "coalesce": True}
         scheduler.add_job(self._on_duty(self.prober.sweep), seconds=1, **often)
-        if self.prover is not None and self.deep is not None:
+        if self.prover is not None:
             scheduler.add_job(self._on_duty(self.prover.sweep), seconds=2, **often)
-            scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
+        scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
         scheduler.add_job(self._on_duty(self.judge_canaries), seconds=2, **often)
-        scheduler.add_job(self._on_duty(self.prune), hours=1, **often)
+        scheduler.add_job(self._on_duty(self.prune), minutes=10, **often)
         scheduler.start()
         try:
             yield
@@ -71,6 +72,9 @@ class Upkeep:
             log.warning("canary.rolled_back", agent_id=agent_id)
 
     async def prune(self) -> None:
-        """Forget the history that is older than the setting."""
-        oldest = self.now() - timedelta(days=self.history_days)
+        """Forget the history that is older than the setting, and agents that have been gone for longer."""
+        now = self.now()
+        oldest = now - timedelta(days=self.history_days)
         await self.database.write(partial(forget_older_than, before=oldest))
+        if lost := await self.database.write(partial(withdraw_lost, before=oldest, now=now)):
+            log.info("agents.lost", count=lost)

@@ -154,5 +154,10 @@ def test_a_failed_conformance_run_quarantines_and_a_good_one_frees() -> None:
     assert failed == Health(HealthState.QUARANTINED)
 
 
+def test_a_good_run_that_ends_after_a_good_bye_does_not_undo_it() -> None:
+    draining = Health(HealthState.DRAINING)
+    assert observe(draining, Evidence.CONFORMANCE, ok=True) == draining
+
+
 def test_an_agent_in_quarantine_that_says_good_bye_stays_there() -> None:
     assert drain(Health(HealthState.QUARANTINED)).state is HealthState.QUARANTINED
