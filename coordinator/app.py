@@ -18,7 +18,7 @@ from a2a.server.operations import Operations
 from a2a.server.routes import ProtocolRoute, add_protocol
 from a2a.settings import read_settings
 from a2a.stores.memory import MemoryTaskStore
-from coordinator.api import agents, notifications, problems, sessions, system, tasks
+from coordinator.api import agents, inbox, notifications, problems, sessions, system, tasks
 from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
 from coordinator.api.services import Services
@@ -72,8 +72,8 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: F
     )
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, path_prefix="/api/")
-    for router in (tasks.router, agents.router, sessions.router, notifications.router, system.router):
-        app.include_router(router)
+    for api in (tasks, agents, inbox, sessions, notifications, system):
+        app.include_router(api.router)
     card = face.agent.card()
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
     app.openapi = with_hidden_shapes(app)  # type: ignore[method-assign]  # FastAPI's documented way

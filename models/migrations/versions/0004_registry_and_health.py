@@ -15,7 +15,7 @@ depends_on: Sequence[str] | None = None
 
 _AT = models.base.UtcDateTime
 _JSON = models.base.JsonDocument
-_EVIDENCE = "evidence IN ('registration', 'heartbeat', 'probe', 'deep_probe', 'conformance', 'call')"
+_EVIDENCE = "evidence IN ('registration', 'heartbeat', 'probe', 'deep_probe', 'conformance', 'call', 'visit')"
 _OLD_EVIDENCE = "evidence IN ('registration', 'heartbeat', 'probe', 'call')"
 _CHECKS = {
     "admission": "admission IN ('admitted', 'held')",
@@ -121,7 +121,7 @@ def downgrade() -> None:
         op.drop_table(table)
     with op.batch_alter_table("task_steps") as batch_op:
         batch_op.drop_column("choice")
-    op.execute("DELETE FROM health_checks WHERE evidence IN ('deep_probe', 'conformance')")
+    op.execute("DELETE FROM health_checks WHERE evidence IN ('deep_probe', 'conformance', 'visit')")
     _replace_evidence(_OLD_EVIDENCE)
     with op.batch_alter_table("agents") as batch_op:
         for name in _CHECKS:
