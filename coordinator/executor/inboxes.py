@@ -77,7 +77,9 @@ class Inboxes:
         self._polls: dict[str, _Poll] = {}
 
     async def ask(self, item: InboxItem) -> dict[str, Json]:
-        """The response, however long it takes. A canceled caller leaves the request. Raises InboxFull."""
+        """The response, however long it takes. A canceled caller leaves the request where it is.
+
+        Raises InboxFull and InboxGone."""
         with self._answers.listening(item.id) as answered:
             response = await self._database.write(partial(put_request, item=item, now=self._now()))
             self._requests.wake(item.agent_id)

@@ -15,12 +15,12 @@ from a2a.card_types import AgentInterface
 from a2a.client.binding import CANCEL_TASK, Extras, Heard, Operation, RequestT, ResultT
 from a2a.client.jsonrpc import result_of
 from a2a.client.remote_errors import invalid_answer
-from a2a.errors import AgentBusy, UnsupportedOperation
+from a2a.errors import AgentBusy, AgentUnreachable, UnsupportedOperation
 from a2a.requests import SendMessageRequest
 from a2a.types import StreamResponse
 from coordinator.clock import Now
 from coordinator.executor.inboxes import Inboxes
-from coordinator.registry.inbox import KEPT_FOR, InboxFull, InboxItem
+from coordinator.registry.inbox import KEPT_FOR, InboxFull, InboxGone, InboxItem
 from coordinator.registry.mailbox import agent_id_of
 from models.ids import new_id
 
@@ -66,6 +66,8 @@ class InboxBinding:
             response = await self._inboxes.ask(item)
         except InboxFull as exc:
             raise AgentBusy(self.url, status=429, retry_after_s=FULL_FOR_S) from exc
+        except InboxGone as exc:
+            raise AgentUnreachable(self.url, "it was removed", may_have_arrived=False) from exc
         finally:
             if operation.is_read:
                 await self._inboxes.withdraw(self._agent_id, request_id)

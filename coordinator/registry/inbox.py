@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Text, and_, cast, delete, func, or_, select, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from a2a.types import Json
-from models.tables import InboxRequest
+from models.tables import Agent, InboxRequest
 
 MAX_OPEN = 1_000
 # Of the requests that one visit gets; the first is given whatever it has.
@@ -23,6 +23,10 @@ MAX_IN_ONE_QUERY = 5_000
 
 class InboxFull(Exception):
     """The agent has fetched or answered nothing for long: it has MAX_OPEN requests."""
+
+
+class InboxGone(Exception):
+    """The agent was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,12 @@ class RequestState:
 def put_request(connection: Connection, item: InboxItem, now: datetime) -> dict[str, Json] | None:
     """The response, where it is there already. One that brought no result is asked for again.
 
-    Raises InboxFull."""
+    Raises InboxFull and InboxGone."""
     known = request_state(connection, item.id)
     if known is not None and known.has_result:
         return known.response
+    if known is None and not _is_there(connection, item.agent_id):
+        raise InboxGone
     if known is None and _count_open(connection, item.agent_id, now) >= MAX_OPEN:
         raise InboxFull
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
@@ -152,6 +158,11 @@ def requests_with_answers(connection: Connection, request_ids: Sequence[str]) ->
 
 def forget_requests(connection: Connection, now: datetime) -> None:
     connection.execute(delete(InboxRequest).where(InboxRequest.expires_at < now - KEPT_FOR))
+
+
+def _is_there(connection: Connection, agent_id: str) -> bool:
+    query = select(Agent.id).where(Agent.id == agent_id, Agent.removed_at.is_(None))
+    return connection.execute(query).one_or_none() is not None
 
 
 def _count_open(connection: Connection, agent_id: str, now: datetime) -> int:

@@ -47,6 +47,7 @@ class Visitor:
 
     def __init__(self, http: httpx.Client, *skills: str, name: str = "Sleeper") -> None:
         self.http = http
+        self.skill = skills[0] if skills else "dream"
         registered = http.post("/api/agents", json={"card": card(name, *skills)})
         assert registered.status_code == 201, registered.text
         self.joined: Json = registered.json()
@@ -83,5 +84,5 @@ def result(request: Json, value: Json) -> Json:
 
 
 def failure(request: Json, code: int) -> Json:
-    error = {"code": code, "message": "no"}
-    return {"id": request["id"], "response": {"jsonrpc": "2.0", "id": request["request"]["id"], "error": error}}
+    response = {"jsonrpc": "2.0", "id": request["request"]["id"], "error": {"code": code, "message": "no"}}
+    return {"id": request["id"], "response": response}
