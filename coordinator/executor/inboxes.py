@@ -79,7 +79,7 @@ class Inboxes:
     async def ask(self, item: InboxItem) -> dict[str, Json]:
         """The response, however long it takes. A canceled caller leaves the request where it is.
 
-        Raises InboxFull and InboxGone."""
+        Raises InboxFull, InboxGone and InboxAway."""
         with self._answers.listening(item.id) as answered:
             response = await self._database.write(partial(put_request, item=item, now=self._now()))
             self._requests.wake(item.agent_id)

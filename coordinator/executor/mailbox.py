@@ -20,11 +20,13 @@ from a2a.requests import SendMessageRequest
 from a2a.types import StreamResponse
 from coordinator.clock import Now
 from coordinator.executor.inboxes import Inboxes
-from coordinator.registry.inbox import KEPT_FOR, InboxFull, InboxGone, InboxItem
+from coordinator.registry.inbox import KEPT_FOR, InboxAway, InboxFull, InboxGone, InboxItem
 from coordinator.registry.mailbox import agent_id_of
 from models.ids import new_id
 
 FULL_FOR_S = 30.0
+# By then everybody here knows that it is away.
+AWAY_FOR_S = 1.0
 # A wish to cancel is still worth something when nobody waits for the answer any more.
 CANCEL_LASTS_S = 3_600.0
 
@@ -61,11 +63,16 @@ class InboxBinding:
             self._agent_id,
             {"request": envelope, "headers": dict(extras.headers)},
             self._now() + timedelta(seconds=lasts_s),
+            # An answer to its question can go to no other agent and at no other time.
+            only_if_there=isinstance(request, SendMessageRequest) and request.message.task_id is None,
         )
         try:
             response = await self._inboxes.ask(item)
         except InboxFull as exc:
             raise AgentBusy(self.url, status=429, retry_after_s=FULL_FOR_S) from exc
+        except InboxAway as exc:
+            # It was there a moment ago, when it was chosen.
+            raise AgentBusy(self.url, status=503, retry_after_s=AWAY_FOR_S) from exc
         except InboxGone as exc:
             raise AgentUnreachable(self.url, "it was removed", may_have_arrived=False) from exc
         finally:

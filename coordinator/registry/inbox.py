@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Text, and_, cast, delete, func, or_, select, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from a2a.types import Json
+from models.states import HealthState
 from models.tables import Agent, InboxRequest
 
 MAX_OPEN = 1_000
@@ -29,14 +30,20 @@ class InboxGone(Exception):
     """The agent was removed."""
 
 
+class InboxAway(Exception):
+    """The agent is away, and the request is only for one that is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class InboxItem:
-    """`content` is {"request": a JSON-RPC request, "headers": {...}}."""
+    """`content` is {"request": a JSON-RPC request, "headers": {...}}. `only_if_there`: it would wait better
+    elsewhere than in the inbox of an agent that has gone to sleep."""
 
     id: str
     agent_id: str
     content: dict[str, Json]
     expires_at: datetime
+    only_if_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +61,12 @@ class RequestState:
 def put_request(connection: Connection, item: InboxItem, now: datetime) -> dict[str, Json] | None:
     """The response, where it is there already. One that brought no result is asked for again.
 
-    Raises InboxFull and InboxGone."""
+    Raises InboxFull, InboxGone and InboxAway."""
     known = request_state(connection, item.id)
     if known is not None and known.has_result:
         return known.response
-    if known is None and not _is_there(connection, item.agent_id):
-        raise InboxGone
-    if known is None and _count_open(connection, item.agent_id, now) >= MAX_OPEN:
-        raise InboxFull
+    if known is None:
+        _check_room(connection, item, now)
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     values = {"id": item.id, "agent_id": item.agent_id, "request": item.content}
     statement = insert(InboxRequest).values(values | {"created_at": now, "expires_at": item.expires_at})
@@ -160,9 +165,15 @@ def forget_requests(connection: Connection, now: datetime) -> None:
     connection.execute(delete(InboxRequest).where(InboxRequest.expires_at < now - KEPT_FOR))
 
 
-def _is_there(connection: Connection, agent_id: str) -> bool:
-    query = select(Agent.id).where(Agent.id == agent_id, Agent.removed_at.is_(None))
-    return connection.execute(query).one_or_none() is not None
+def _check_room(connection: Connection, item: InboxItem, now: datetime) -> None:
+    query = select(Agent.health).where(Agent.id == item.agent_id, Agent.removed_at.is_(None))
+    health = connection.execute(query).scalar_one_or_none()
+    if health is None:
+        raise InboxGone
+    if item.only_if_there and health == HealthState.DOWN:
+        raise InboxAway
+    if _count_open(connection, item.agent_id, now) >= MAX_OPEN:
+        raise InboxFull
 
 
 def _count_open(connection: Connection, agent_id: str, now: datetime) -> int:

@@ -286,6 +286,20 @@ def test_an_agent_that_sleeps_is_waited_for_and_gets_the_step_when_it_wakes(
     assert (done["result"]["text"], done["steps"][0]["attempt"]) == ("slept well", 1)
 
 
+def test_a_step_that_was_about_to_go_to_an_agent_that_fell_asleep_waits_too(
+    coordinator: Coordinator, visitor: Visitor
+) -> None:
+    first = dream(coordinator, visitor)
+    visitor.work()
+    ended(coordinator, first)
+    visitor.visit(wait_s=0, next_active_at=TOMORROW)
+
+    task_id = dream(coordinator, visitor)
+
+    eventually_now(lambda: "it says it will at" in why(coordinator, task_id), within_s=10)
+    act(coordinator, task_id, "cancel")
+
+
 # Who may
 
 

@@ -21,7 +21,7 @@ TOKEN = {"join_token": "open-sesame"}
 
 @pytest.fixture(scope="module")
 def coordinator(shared_database_url: str) -> Iterator[Coordinator]:
-    with running_coordinator(settings_for(shared_database_url, agents={"prove": True})) as running:
+    with running_coordinator(settings_for(shared_database_url)) as running:
         yield running
 
 
@@ -47,12 +47,18 @@ def ask(coordinator: Coordinator, operation: Json) -> Any:
     return answered_data(said)
 
 
-def test_a_card_is_taken_as_it_is_brought_and_the_agent_is_up_unproven(coordinator: Coordinator) -> None:
+def test_who_cannot_be_called_is_not_checked_where_others_are(database_url: str) -> None:
+    with running_coordinator(settings_for(database_url, agents={"prove": True})) as strict:
+        found = agent(strict, Visitor(strict.http).id)
+
+    assert (found["health"]["state"], found["proof"]) == ("up", "waived")
+
+
+def test_a_card_is_taken_as_it_is_brought(coordinator: Coordinator) -> None:
     visitor = Visitor(coordinator.http, "dream", "snore")
 
     found = agent(coordinator, visitor.id)
 
-    assert (found["health"]["state"], found["proof"]) == ("up", "waived")
     assert [skill["id"] for skill in found["skills"]] == ["dream", "snore"]
     assert (found["url"], found["binding"]) == (f"inbox:{visitor.id}", "urn:parley:mailbox:v1")
     assert visitor.joined["inbox_url"].endswith(f"/api/agents/{visitor.id}/inbox")
