@@ -286,6 +286,35 @@ def register(
 
 
 @app.command()
+def mailbox(
+    agent_url: Annotated[str, typer.Argument(metavar="URL", help="Where the agent or its card is.")],
+    state: Annotated[
+        Path | None, typer.Option(help="A file that keeps who the agent is, for the next time.")
+    ] = None,
+    capacity: Annotated[int, typer.Option(help="Requests that it works on at once.", min=1)] = 8,
+    join_token: Annotated[
+        str | None, typer.Option(envvar="COORDINATOR_JOIN_TOKEN", help="The coordinator's join token.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--coordinator", "--url", help="The coordinator's.", show_default="COORDINATOR_URL"),
+    ] = None,
+) -> None:
+    """Let an agent take part that only this machine can reach. Ctrl-C stops it.
+
+    It fetches the agent's requests from the coordinator, which need not reach this machine.
+    """
+    from coordinator.cli.mailbox import Bridging, bridge_until_stopped
+
+    def body() -> None:
+        coordinator = (url if url is not None else str(_settings().coordinator_url)).rstrip("/")
+        bridging = Bridging(agent_url, coordinator, state, capacity, join_token)
+        bridge_until_stopped(bridging, make_console())
+
+    _exit(body)
+
+
+@app.command()
 def check(
     *,
     agent_url: Annotated[str, typer.Argument(metavar="URL", help="Where the agent or its card is.")],

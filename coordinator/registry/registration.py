@@ -21,6 +21,7 @@ from coordinator.registry.admission import Policy, is_valid
 from coordinator.registry.arrival import Entry, JoinRules, TakenIn, take_in
 from coordinator.registry.card_urls import ITSELF, card_url_of, check_advertised, check_no_way_back
 from coordinator.registry.errors import CardRejected, JoinRefused, RegistryBusy
+from coordinator.registry.mailbox import BringingCard, Joined, checked_card, take_in_card
 from coordinator.registry.origin import is_same_server
 from coordinator.registry.signatures import Signatures
 from coordinator.registry.store import AgentRow, Arrival, find_known
@@ -101,6 +102,22 @@ class Registry:
             previous_id=joining.previous_id if has_moved else None,
         )
         return await self._take_in(entry)
+
+    async def register_card(self, wish: BringingCard) -> Joined:
+        """The same for an agent that fetches its requests.
+
+        Raises CardRejected, InboxRefused, JoinRefused, RegistryBusy and RegistryFull."""
+        has_token = self.check_token(wish.token)
+        card = checked_card(wish.card)
+        async with self._turn():
+            signed_by = await self._signatures.signer_of("inbox", card)
+
+        def change(connection: Connection) -> Joined:
+            return take_in_card(
+                connection, wish, card, signed_by, self._rules, self._now(), has_token=has_token
+            )
+
+        return await self._database.write(change)
 
     async def card_seen(self, probed: Probed, fetched: FetchedCard) -> str | None:
         """A probe has got a card that may be another than before; why it cannot be used, or None."""
@@ -185,6 +202,8 @@ class Registry:
         known = await self._database.read(partial(find_known, agent_id=joining.previous_id))
         if known is None or known.removed_at is not None or known.card_url == card_url:
             return False
+        if known.inbox_digest is not None and not joining.is_vouched:
+            raise CardRejected(card_url, f"the agent {known.id} is another, which fetches its requests.")
         if not has_token and await self._answers(known):
             raise CardRejected(
                 card_url,
