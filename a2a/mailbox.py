@@ -149,7 +149,8 @@ class MailboxBridge:
             task.cancel()
         if stopped:
             await asyncio.wait(stopped)
-        await self._line.say_goodbye(self._identity.agent_id)
+        identity = self._identity
+        await self._line.say_goodbye(identity.agent_id, inbox_secret=identity.inbox_secret)
 
     async def _bring_what_runs(self) -> None:
         while self._running or self._answers:

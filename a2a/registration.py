@@ -79,10 +79,13 @@ class CoordinatorLine:
         )
         return answered_data(answer)
 
-    async def say_goodbye(self, agent_id: str) -> None:
+    async def say_goodbye(self, agent_id: str, *, inbox_secret: str | None = None) -> None:
         """The agent takes no more work. Best effort: the coordinator would notice anyway."""
+        operation = {"operation": "deregister", "agentId": agent_id}
+        if inbox_secret is not None:
+            operation["inboxSecret"] = inbox_secret
         try:
-            await self.ask({"operation": "deregister", "agentId": agent_id})
+            await self.ask(operation)
         except A2AError as exc:
             log.debug("registration.leave_failed", why=str(exc))
 

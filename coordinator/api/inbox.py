@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from a2a.types import Metadata
+from a2a.types import Metadata, Timestamp
 from coordinator.api.json_body import StrictJsonRoute
 from coordinator.api.openapi import PROBLEMS, problems
 from coordinator.api.params import PathId
@@ -41,7 +41,7 @@ class VisitIn(Body):
     wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S)] = 30.0
     limit: Annotated[int, Field(ge=0, le=MOST_AT_ONCE)] = 10
     capacity: Annotated[int, Field(gt=0, le=MAX_CAPACITY)] | None = None
-    next_active_at: AwareDatetime | None = None
+    next_active_at: Timestamp | None = None
 
 
 class RequestOut(BaseModel):

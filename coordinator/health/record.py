@@ -134,10 +134,11 @@ def record_heartbeat(
     lease_s: float,
     now: datetime,
 ) -> bool:
-    """Renew the agent's lease. False where the agent is unknown and has to register again."""
+    """Renew the agent's lease. False where the agent is unknown and has to register again, and for one that
+    fetches its requests: its visits say that it is there, which nobody else can say for it."""
     known = connection.execute(
         update(Agent)
-        .where(Agent.id == agent_id, Agent.removed_at.is_(None))
+        .where(Agent.id == agent_id, Agent.removed_at.is_(None), Agent.inbox_digest.is_(None))
         # An operator's drain lasts; a good-bye is over when the agent is there again, and it has to say so.
         .where((Agent.health != HealthState.DRAINING) | Agent.is_drained)
         .values(load=load, last_heartbeat_at=now, lease_expires_at=now + timedelta(seconds=lease_s))

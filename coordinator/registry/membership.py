@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from sqlalchemy import Connection
 
 from a2a.database import Database
 from a2a.registration import Load
@@ -12,8 +13,9 @@ from a2a.types import Json, WireModel
 from coordinator.clock import Now
 from coordinator.health.audit import Actor
 from coordinator.health.record import record_goodbye, record_heartbeat
-from coordinator.registry.mailbox import BringingCard
+from coordinator.registry.mailbox import BringingCard, check_secret
 from coordinator.registry.registration import Joining, Registry
+from coordinator.registry.store import find_known
 
 # An agent may miss two heartbeats before it is looked at.
 LEASE_INTERVALS = 3
@@ -21,6 +23,7 @@ LEASE_INTERVALS = 3
 
 AgentId = Annotated[str, Field(max_length=200)]
 JoinToken = Annotated[str, Field(max_length=500)]
+InboxSecret = Annotated[str, Field(max_length=500)]
 
 
 class _Register(WireModel):
@@ -32,7 +35,7 @@ class _Register(WireModel):
     join_token: JoinToken | None = None
     # The id that the agent had under another card URL, or has with its inbox.
     agent_id: AgentId | None = None
-    inbox_secret: Annotated[str, Field(max_length=500)] | None = None
+    inbox_secret: InboxSecret | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -51,6 +54,7 @@ class _Heartbeat(WireModel):
 class _Deregister(WireModel):
     operation: Literal["deregister"]
     agent_id: AgentId
+    inbox_secret: InboxSecret | None = None
     join_token: JoinToken | None = None
 
 
@@ -96,7 +100,7 @@ class Membership:
                 return {"known": await self._take_heartbeat(operation)}
             case _Deregister():
                 self._registry.check_token(operation.join_token)
-                goodbye = partial(record_goodbye, agent_id=operation.agent_id, now=self._now())
+                goodbye = partial(self._take_goodbye, operation=operation)
                 return {"known": await self._database.write(goodbye)}
 
     async def _register(self, operation: _Register) -> dict[str, Json]:
@@ -108,6 +112,12 @@ class Membership:
         joined = await self._registry.register_card(wish)
         answer: dict[str, Json] = {"agentId": joined.agent_id, "inboxUrl": self._inbox_url(joined.agent_id)}
         return answer if joined.secret is None else answer | {"inboxSecret": joined.secret}
+
+    def _take_goodbye(self, connection: Connection, *, operation: _Deregister) -> bool:
+        known = find_known(connection, agent_id=operation.agent_id)
+        if known is not None and known.inbox_digest is not None:
+            check_secret(known, operation.inbox_secret)
+        return record_goodbye(connection, operation.agent_id, self._now())
 
     async def _take_heartbeat(self, heartbeat: _Heartbeat) -> bool:
         return await self._database.write(

@@ -344,7 +344,7 @@ def test_an_answer_to_the_request_of_another_agent_changes_nothing(
         {"limit": 51},
         {"capacity": 0},
         {"next_active_at": "soon"},
-        {"next_active_at": "2026-01-01T00:00:00"},
+        {"next_active_at": "9999-12-31T23:59:59-14:00"},
         {"answers": [{"id": "x"}]},
         {"answers": [{"id": "x", "response": []}]},
         {"holding": ["x"] * 1_001},

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from a2a.registration import answered_data
+from a2a.registration import RegistrationRefused, answered_data
 from a2a.requests import SendMessageResponse
+from models.ids import new_id
 from tests.support.coordinator import Coordinator, echo_agent, running_coordinator, settings_for
 from tests.support.databases import copy_sqlite
 from tests.support.inbox_visitor import Visitor, card
@@ -35,7 +36,7 @@ def agent(coordinator: Coordinator, agent_id: str) -> Json:
 
 
 def ask(coordinator: Coordinator, operation: Json) -> Any:
-    message = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"data": operation}]}
+    message = {"messageId": new_id("m"), "role": "ROLE_USER", "parts": [{"data": operation}]}
     response = coordinator.http.post(
         "/",
         json={"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}},
@@ -115,6 +116,19 @@ def test_it_joins_by_a_message_too(coordinator: Coordinator) -> None:
     assert same["agentId"] == joined["agentId"]
     assert same["inboxUrl"] == joined["inboxUrl"]
     assert "inboxSecret" not in same
+
+
+def test_nobody_else_says_that_it_is_there_or_leaves(coordinator: Coordinator) -> None:
+    visitor = Visitor(coordinator.http)
+
+    beat = coordinator.http.post(f"/api/agents/{visitor.id}/heartbeat", json={"running": 0})
+    with pytest.raises(RegistrationRefused):
+        ask(coordinator, {"operation": "deregister", "agentId": visitor.id})
+
+    assert beat.json()["known"] is False
+    assert agent(coordinator, visitor.id)["health"]["state"] == "up"
+    leaving = {"operation": "deregister", "agentId": visitor.id, "inboxSecret": visitor.secret}
+    assert ask(coordinator, leaving) == {"known": True}
 
 
 def test_a_removed_agent_gets_nothing_until_somebody_brings_it_back(coordinator: Coordinator) -> None:
