@@ -1,4 +1,4 @@
-"""Agents that leave the registry with their file, or because they answer no more for days, and may come back."""
+"""Agents that leave the registry with their file, or because they answer no more, and may come back."""
 
 from datetime import datetime
 
