@@ -16,7 +16,7 @@ from a2a.client.retries import DEFAULT_RETRIES, GATEWAY_STATUSES, Retries, Tries
 from a2a.client.transport import NO_TIMEOUTS, Deadline, parsed_url, read, refusal, send
 from a2a.compat.card import V03_CARD_PATH, card_from_v03, is_v03_card
 from a2a.compat.reading import ShapeError
-from a2a.errors import A2AError, AgentHttpError, CardRefused, ResponseTooLarge
+from a2a.errors import A2AError, AgentHttpError, CardRefused, InvalidAgentResponse, ResponseTooLarge
 
 MAX_CARD_BYTES = 256 * 1024
 MAX_CARD_AGE_S = 86_400.0
@@ -91,6 +91,8 @@ async def _fetch(http: httpx.AsyncClient, card_url: str, etag: str | None) -> Fe
         body = await read(response, max_bytes=MAX_CARD_BYTES)
     except ResponseTooLarge as exc:
         raise CardRefused(card_url, f"the card is over {MAX_CARD_BYTES:,} bytes") from exc
+    except InvalidAgentResponse as exc:
+        raise CardRefused(card_url, "the answer is not compressed as it says") from exc
     finally:
         await response.aclose()
     return FetchedCard(parse_card(card_url, body), response.headers.get("etag"), _max_age_s(response))

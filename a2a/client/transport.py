@@ -105,6 +105,8 @@ def translated(exc: Exception, url: str) -> A2AError | TimeoutError:
             return TimeoutError()
         case httpx.ConnectError() | httpx.UnsupportedProtocol():
             return AgentUnreachable(url, str(exc) or "no connection", may_have_arrived=False)
+        case httpx.TooManyRedirects():
+            return AgentUnreachable(url, "it redirects again and again", may_have_arrived=False)
         case httpx.DecodingError():
             return InvalidAgentResponse("The agent's answer is not compressed as it says.")
         case httpx.TransportError():
