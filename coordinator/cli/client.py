@@ -27,8 +27,10 @@ from coordinator.cli.plain import one_line
 from coordinator.cli.shapes import (
     Accepted,
     Agent,
+    AgentDetail,
     AgentList,
     Event,
+    Report,
     Task,
     TaskPage,
     TaskSummary,
@@ -165,6 +167,16 @@ class Coordinator:
     async def agents(self) -> Sequence[Agent]:
         return (await self._call(AgentList, "GET", "/api/agents")).agents
 
+    async def agent(self, agent_id: str) -> AgentDetail:
+        return await self._call(AgentDetail, "GET", _agent(agent_id))
+
+    async def report(self, agent_id: str) -> Report:
+        """Of its latest conformance run; Refused with REPORT_NOT_FOUND where there was none."""
+        return await self._call(Report, "GET", f"{_agent(agent_id)}/report")
+
+    async def change_agent(self, agent_id: str, **changes: bool) -> AgentDetail:
+        return await self._call(AgentDetail, "PATCH", _agent(agent_id), json=changes)
+
     async def register(self, card_url: str) -> Agent:
         return await self._call(
             Agent, "POST", "/api/agents", json={"card_url": card_url}, timeout=UPLOAD_TIMEOUT
@@ -267,6 +279,10 @@ def checked_url(url: str) -> str:
 
 def _task(task_id: str) -> str:
     return f"/api/tasks/{quote(task_id, safe='')}"
+
+
+def _agent(agent_id: str) -> str:
+    return f"/api/agents/{quote(agent_id, safe='')}"
 
 
 async def _read(response: httpx.Response, url: str) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 from pydantic import ValidationError
 
+from coordinator.cli.agents import agent_id_of, show_agent
 from coordinator.cli.client import Coordinator, NewTask
 from coordinator.cli.errors import CliError, SettingInvalid
 from coordinator.cli.files import read_plan, read_uploads
@@ -52,6 +53,7 @@ app.add_typer(new, name="new", help="Begin something new.")
 Url = Annotated[
     str | None, typer.Option("--url", help="The coordinator's address.", show_default="COORDINATOR_URL")
 ]
+AgentId = Annotated[str, typer.Argument(metavar="ID", help="The agent's id, or its name if no other has it.")]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
 Step = Annotated[int | None, typer.Option(help="The step that it is about.", min=1)]
 Out = Annotated[Path, typer.Option(help="Where the files of the result go, in a folder per task.")]
@@ -267,6 +269,39 @@ def agents(url: Url = None) -> None:
             print_agents(make_console(), found)
         else:
             print_line(make_console(), "No agents. Register one: parley register URL")
+
+    _call(url, body)
+
+
+@app.command()
+def agent(agent_id: AgentId, url: Url = None) -> None:
+    """Show one agent: how it stands and why, and what its conformance run found against it."""
+    _call(url, lambda coordinator: show_agent(coordinator, agent_id, make_console()))
+
+
+@app.command()
+def admit(agent_id: AgentId, url: Url = None) -> None:
+    """Let an agent get work that is held."""
+
+    async def body(coordinator: Coordinator) -> None:
+        found = await agent_id_of(coordinator, agent_id)
+        print_agents(make_console(), [await coordinator.change_agent(found, is_admitted=True)])
+
+    _call(url, body)
+
+
+@app.command()
+def drain(
+    *,
+    agent_id: AgentId,
+    end: Annotated[bool, typer.Option("--end", help="Give it work again.")] = False,
+    url: Url = None,
+) -> None:
+    """Give an agent no new work; what it works on goes on. It lasts until it is ended."""
+
+    async def body(coordinator: Coordinator) -> None:
+        found = await agent_id_of(coordinator, agent_id)
+        print_agents(make_console(), [await coordinator.change_agent(found, is_drained=not end)])
 
     _call(url, body)
 

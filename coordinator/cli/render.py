@@ -315,6 +315,7 @@ def print_agents(console: Console, agents: Sequence[Agent]) -> None:
                 console,
                 f"{one_line(agent.name)} is {one_line(agent.health.state)}: {one_line(agent.health.reason)}",
             )
+            print_hint(console, f"  More: {command()} agent {plain(agent.id)}")
 
 
 def _list_table(console: Console, *columns: str) -> Table:

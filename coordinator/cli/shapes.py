@@ -180,6 +180,48 @@ class Agent(Shape):
     skills: tuple[Skill, ...] = ()
 
 
+class Breaker(Shape):
+    failed_calls: int = 0
+    open_until: datetime | None = None
+
+
+class AgentHealth(Health):
+    breaker: Breaker = Breaker()
+
+
+class Admission(Shape):
+    state: str
+    held_for: str | None = None
+
+
+class AgentDetail(Agent):
+    card_url: str
+    binding: str
+    protocol_version: str
+    health: AgentHealth
+    admission: Admission
+    proof: str
+    weight: int = 100
+    is_drained: bool = False
+
+
+class Finding(Shape):
+    check: str
+    interface: str
+    outcome: str
+    detail: str
+    meaning: str
+
+
+class Report(Shape):
+    """Of a conformance run."""
+
+    verdict: str
+    reason: str
+    findings: tuple[Finding, ...] = ()
+    started_at: datetime
+
+
 class AgentList(Shape):
     agents: tuple[Agent, ...]
 

@@ -52,7 +52,7 @@ def start_all(procfile: Path, database_url: str, coordinator_url: str, console: 
         raise StartFailed(
             "\n".join(
                 f"Port {p.port} ({p.name}) is in use. Stop what uses it, or change the port in the Procfile"
-                f" and set {_address_variable(p)} to match."
+                f" and {_to_match(p)}."
                 for p in busy
             )
         )
@@ -63,9 +63,11 @@ def start_all(procfile: Path, database_url: str, coordinator_url: str, console: 
     return asyncio.run(_run(processes, coordinator_url.rstrip("/"), log))
 
 
-def _address_variable(process: ProcessLine) -> str:
-    """What tells the others where this process is reached."""
-    return "COORDINATOR_URL" if process.name == COORDINATOR else "AGENT_URL on that line"
+def _to_match(process: ProcessLine) -> str:
+    """What tells the others where this process is reached. A line of a Procfile is run by no shell."""
+    if process.name == COORDINATOR:
+        return "set COORDINATOR_URL to match"
+    return "begin that line with `env AGENT_URL=http://127.0.0.1:PORT` to match"
 
 
 def is_free(process: ProcessLine) -> bool:

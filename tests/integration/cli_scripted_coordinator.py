@@ -114,6 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer("POST", self._note())
 
+    def do_PATCH(self) -> None:
+        self._answer("PATCH", self._note())
+
     def _note(self) -> str:
         path, _, query = self.path.partition("?")
         self.script.queries += [query] if query else []

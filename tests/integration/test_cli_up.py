@@ -204,6 +204,8 @@ def test_each_busy_port_is_named_and_nothing_is_started(folder: Path, ports: tup
         f"Port {ports[0]} (coordinator) is",
         f"Port {ports[1]} (example) is",
     ]
+    # No shell runs a line of a Procfile, so an assignment alone would be taken for a program.
+    assert "begin that line with `env AGENT_URL=http://127.0.0.1:PORT`" in ran.stderr
     assert ran.stdout == ""
     assert not (folder / "var").exists()
 

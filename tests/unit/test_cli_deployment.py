@@ -37,14 +37,34 @@ def test_agents_say_where_they_are_by_their_service_name(services: dict[str, Any
     for name in ("research", "api", "example"):
         port = re.search(r"--port (\d+)", services[name]["command"])
         assert port is not None
-        assert services[name]["environment"] == {
-            "COORDINATOR_URL": "http://coordinator:8000",
-            "AGENT_URL": f"http://{name}:{port[1]}",
-        }
+        environment = services[name]["environment"]
+        assert environment["COORDINATOR_URL"] == "http://coordinator:8000"
+        assert environment["AGENT_URL"] == f"http://{name}:{port[1]}"
 
 
-def test_coordinator_may_call_agents_at_private_addresses(services: dict[str, Any]) -> None:
+def test_containers_may_call_each_other_at_private_addresses(services: dict[str, Any]) -> None:
+    """The coordinator its agents; they its links to large results and its receiver of notifications."""
     assert services["coordinator"]["environment"]["AGENTS_ALLOW_PRIVATE"] == "true"
+    assert services["research"]["environment"]["RESEARCH_FETCH_ALLOW_PRIVATE"] == "true"
+    assert services["api"]["environment"]["API_AGENT_FETCH_ALLOW_PRIVATE"] == "true"
+    for name in ("research", "api", "example"):
+        assert services[name]["environment"]["AGENT_PUSH_ALLOW_PRIVATE"] == "true"
+
+
+def test_agents_show_the_join_token_that_the_coordinator_knows(services: dict[str, Any]) -> None:
+    """It is not on loopback, so it keeps whoever shows none aside; the token has no default to be guessed."""
+    token = re.compile(r"\$\{COORDINATOR_JOIN_TOKEN:\?[^}]+\}")
+    assert token.fullmatch(services["coordinator"]["environment"]["AGENTS_JOIN_TOKENS"])
+    for name in ("research", "api", "example"):
+        assert token.fullmatch(services[name]["environment"]["COORDINATOR_JOIN_TOKEN"])
+
+
+def test_every_variable_of_a_service_is_one_that_parley_reads(services: dict[str, Any]) -> None:
+    example = (ROOT / ".env.example").read_text()
+    listed = set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    for name, service in services.items():
+        if name != "postgres":
+            assert service["environment"].keys() <= listed
 
 
 def test_each_service_has_a_health_check_on_its_own_port(services: dict[str, Any]) -> None:

@@ -26,6 +26,12 @@ PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
     (shapes.Skill, agent_schemas.SkillOut),
     (shapes.Health, agent_schemas.HealthOut),
     (shapes.Agent, agent_schemas.AgentOut),
+    (shapes.Breaker, agent_schemas.BreakerOut),
+    (shapes.AgentHealth, agent_schemas.HealthOut),
+    (shapes.Admission, agent_schemas.AdmissionOut),
+    (shapes.AgentDetail, agent_schemas.AgentOut),
+    (shapes.Finding, agent_schemas.FindingOut),
+    (shapes.Report, agent_schemas.ReportOut),
     (shapes.AgentList, agent_schemas.AgentList),
 ]
 
