@@ -185,6 +185,10 @@ class Registry:
         known = await self._database.read(partial(find_known, agent_id=joining.previous_id))
         if known is None or known.removed_at is not None or known.card_url == card_url:
             return False
+        if joining.is_vouched:
+            other = await self._database.read(partial(find_known, card_url=card_url))
+            if other is not None and other.removed_at is None:
+                raise CardRejected(card_url, f"the agent {other.id} is there; remove that one first.")
         if not has_token and await self._answers(known):
             raise CardRejected(
                 card_url,
