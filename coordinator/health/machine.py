@@ -42,6 +42,8 @@ def observe(health: Health, evidence: Evidence, *, ok: bool, now: datetime) -> H
     match evidence:
         case Evidence.CONFORMANCE if ok and health.state is HealthState.DRAINING:
             return health  # the run had begun before the good-bye
+        case Evidence.REGISTRATION if ok and health.breaker_until is not None:
+            return try_again(health)  # it says that it is there, and not that its calls succeed
         case Evidence.REGISTRATION | Evidence.CONFORMANCE:
             return Health(HealthState.UP if ok else HealthState.QUARANTINED)
         case Evidence.HEARTBEAT:

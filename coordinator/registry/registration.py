@@ -204,6 +204,10 @@ class Registry:
             return False
         if known.inbox_digest is not None and not joining.is_vouched:
             raise CardRejected(card_url, f"the agent {known.id} is another, which fetches its requests.")
+        if joining.is_vouched:
+            other = await self._database.read(partial(find_known, card_url=card_url))
+            if other is not None and other.removed_at is None:
+                raise CardRejected(card_url, f"the agent {other.id} is there; remove that one first.")
         if not has_token and await self._answers(known):
             raise CardRejected(
                 card_url,

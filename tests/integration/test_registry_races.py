@@ -107,6 +107,15 @@ async def test_one_card_url_registered_many_times_at_once_is_one_agent(database_
         assert len(await one.listed()) == 1
 
 
+async def test_an_agent_is_not_moved_to_where_another_one_is(database_url: str) -> None:
+    """It would be the other one that is brought up to date, and freed where it was held."""
+    async with world(database_url) as there:
+        there.cards[THERE] = card_at(THERE)
+        one, other = await there.join(HERE), await there.join(THERE)
+        with pytest.raises(CardRejected, match=other):
+            await there.join(THERE, previous_id=one, is_vouched=True)
+
+
 # A probe whose card comes late
 
 

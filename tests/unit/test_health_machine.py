@@ -187,3 +187,9 @@ def test_a_visit_does_not_close_the_circuit_breaker() -> None:
 
     assert observe(health, Evidence.VISIT, ok=True) == health
     assert observe(observe(health, Evidence.VISIT, ok=False), Evidence.VISIT, ok=True) == health
+
+
+def test_a_registration_does_not_close_the_breaker_but_lets_one_call_try() -> None:
+    registered = observe(opened(), Evidence.REGISTRATION, ok=True)
+    assert registered.state is HealthState.DEGRADED
+    assert observe(registered, Evidence.CALL, ok=False, later_s=1).state is HealthState.DOWN
