@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,6 +24,10 @@ from a2a.server.security import Requirement, Scheme, card_requirements, card_sch
 from a2a.settings import AgentSettings, read_settings
 from a2a.skill import CancelHook, Skill, SkillFunction
 from a2a.types import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    # An agent that stands alone needs no client.
+    from a2a.mailbox import MailboxBridge
 
 log = structlog.get_logger(__name__)
 
@@ -185,6 +189,21 @@ class Agent:
             serves_v03=self.serves_v03,
         )
         return build_app(plan, settings)
+
+    @contextlib.asynccontextmanager
+    async def awake(self, settings: AgentSettings | None = None) -> AsyncIterator["MailboxBridge"]:
+        """Its mailbox at the coordinator (COORDINATOR_URL), while it runs in this process and listens
+        nowhere: for an agent that is there now and then. `work_off` does what waits for it."""
+        from a2a.mailbox import in_process_bridge
+
+        settings = settings or read_settings(AgentSettings)
+        url = str(settings.agent_url or self.url).rstrip("/")
+        app = self.app(settings.model_copy(update={"coordinator_url": None}))
+        async with (
+            app.router.lifespan_context(app),
+            in_process_bridge(app, self.card(url), settings) as mailbox,
+        ):
+            yield mailbox
 
     def run(self, *, host: str = "127.0.0.1", port: int) -> None:
         """Serve until interrupted; for agents started as a script."""

@@ -46,6 +46,47 @@ class HeartbeatAnswer(WireModel):
     known: bool
 
 
+class CoordinatorLine:
+    """One coordinator, asked under the extension."""
+
+    def __init__(self, http: httpx.AsyncClient, url: str, *, join_token: str | None) -> None:
+        self.url = url
+        self._http = http
+        self._join_token = join_token
+        self._client: A2AClient | None = None
+
+    async def connect(self) -> None:
+        """Find out from its card where it is asked. Raises A2AError."""
+        card = await fetch_card(self._http, self.url, timeout_s=CALL_TIMEOUT_S)
+        url = json_rpc_url(card)
+        if url is None:
+            raise CardRefused(self.url, "the coordinator's card has no JSON-RPC 1.0 URL")
+        self._client = A2AClient(self._http, url, retries=ONE_TRY)
+
+    async def ask(self, operation: dict[str, Json]) -> Json:
+        """The data of the answer. Raises A2AError, RegistrationRefused with the coordinator's words."""
+        if self._client is None:
+            await self.connect()
+        assert self._client is not None
+        if self._join_token is not None:
+            operation = operation | {"joinToken": self._join_token}
+        message = Message.from_user(Part.from_data(operation))
+        message.extensions = [EXTENSION_URI]
+        answer = await self._client.send_message(
+            SendMessageRequest(message=message),
+            timeout_s=CALL_TIMEOUT_S,
+            headers={"A2A-Extensions": EXTENSION_URI},
+        )
+        return answered_data(answer)
+
+    async def say_goodbye(self, agent_id: str) -> None:
+        """The agent takes no more work. Best effort: the coordinator would notice anyway."""
+        try:
+            await self.ask({"operation": "deregister", "agentId": agent_id})
+        except A2AError as exc:
+            log.debug("registration.leave_failed", why=str(exc))
+
+
 class Registrar:
     """Keeps one agent registered with one coordinator for as long as `run` runs."""
 
@@ -58,12 +99,10 @@ class Registrar:
         load: Callable[[], Load],
         join_token: str | None = None,
     ) -> None:
-        self._http = http
+        self._line = CoordinatorLine(http, coordinator_url, join_token=join_token)
         self._coordinator_url = coordinator_url
         self._card_url = card_url
         self._load = load
-        self._join_token = join_token
-        self._client: A2AClient | None = None
         self._agent_id: str | None = None
 
     async def run(self) -> None:
@@ -81,21 +120,13 @@ class Registrar:
                 retry_s = min(retry_s * 2, LAST_RETRY_S)
 
     async def leave(self) -> None:
-        """Tell the coordinator that this agent takes no more work. Best effort: it would notice anyway."""
-        if self._client is None or self._agent_id is None:
-            return
-        try:
-            await self._ask({"operation": "deregister", "agentId": self._agent_id})
-        except A2AError as exc:
-            log.debug("registration.leave_failed", why=str(exc))
+        """Tell the coordinator that this agent takes no more work."""
+        if self._agent_id is not None:
+            await self._line.say_goodbye(self._agent_id)
 
     async def _register(self) -> Registered:
-        card = await fetch_card(self._http, self._coordinator_url, timeout_s=CALL_TIMEOUT_S)
-        url = json_rpc_url(card)
-        if url is None:
-            raise CardRefused(self._coordinator_url, "the coordinator's card has no JSON-RPC 1.0 URL")
-        self._client = A2AClient(self._http, url, retries=ONE_TRY)
-        answer = await self._ask({"operation": "register", "agentCardUrl": self._card_url})
+        await self._line.connect()
+        answer = await self._line.ask({"operation": "register", "agentCardUrl": self._card_url})
         registered = Registered.model_validate(answer)
         self._agent_id = registered.agent_id
         log.info("registration.done", coordinator=self._coordinator_url, agent_id=self._agent_id)
@@ -110,22 +141,9 @@ class Registrar:
                 "agentId": registered.agent_id,
                 "load": self._load().to_json(),
             }
-            if not HeartbeatAnswer.model_validate(await self._ask(beat)).known:
+            if not HeartbeatAnswer.model_validate(await self._line.ask(beat)).known:
                 log.info("registration.forgotten", coordinator=self._coordinator_url)
                 return
-
-    async def _ask(self, operation: dict[str, Json]) -> Json:
-        assert self._client is not None
-        if self._join_token is not None:
-            operation = operation | {"joinToken": self._join_token}
-        message = Message.from_user(Part.from_data(operation))
-        message.extensions = [EXTENSION_URI]
-        answer = await self._client.send_message(
-            SendMessageRequest(message=message),
-            timeout_s=CALL_TIMEOUT_S,
-            headers={"A2A-Extensions": EXTENSION_URI},
-        )
-        return answered_data(answer)
 
 
 def answered_data(answer: Task | Message) -> Json:

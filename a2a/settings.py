@@ -1,5 +1,6 @@
 """The environment of an agent process. The only place in this package that reads it."""
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, FilePath, HttpUrl, SecretStr, ValidationError
@@ -40,6 +41,8 @@ class AgentSettings(BaseSettings):
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     agent_url: HttpUrl | None = None
+    agent_mailbox: bool = False
+    agent_mailbox_file: Path | None = None
     agent_max_body_bytes: Annotated[int, Field(gt=0)] = 64 * 2**20
     agent_max_running: Annotated[int, Field(gt=0)] = 32
     agent_max_streams: Annotated[int, Field(gt=0)] = 1_000

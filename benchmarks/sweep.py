@@ -18,7 +18,7 @@ from benchmarks.report import Outcome, Row
 from benchmarks.scenarios import OURS, Plan
 from benchmarks.servers import CARD_PATH, App, BenchmarkFailed, serving
 from coordinator.clock import utc_now
-from coordinator.health.probes import Prober
+from coordinator.health.probes import Probed, Prober
 from models.ids import new_id
 from models.migrate import migrate
 from models.states import HealthState
@@ -138,6 +138,6 @@ def count_up(connection: Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-async def nothing(_agent_id: str, _fetched: FetchedCard) -> str | None:
+async def nothing(_probed: Probed, _fetched: FetchedCard) -> str | None:
     """The cards here never change."""
     return None

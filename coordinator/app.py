@@ -19,7 +19,17 @@ from a2a.server.operations import Operations
 from a2a.server.routes import ProtocolRoute, add_protocol
 from a2a.settings import read_settings
 from a2a.stores.memory import MemoryTaskStore
-from coordinator.api import agents, discovery, loader, notifications, problems, sessions, system, tasks
+from coordinator.api import (
+    agents,
+    discovery,
+    inbox,
+    loader,
+    notifications,
+    problems,
+    sessions,
+    system,
+    tasks,
+)
 from coordinator.api.catalog import Catalog
 from coordinator.api.limits import BodyLimit
 from coordinator.api.openapi import with_hidden_shapes
@@ -75,8 +85,8 @@ def create_app(settings: Settings | None = None, *, now: Now = utc_now, fault: F
     )
     problems.install(app)
     _limit_bodies(app, max_body_bytes)
-    for module in (tasks, agents, sessions, notifications, loader, discovery, system):
-        app.include_router(module.router)
+    for api in (tasks, agents, inbox, sessions, notifications, loader, discovery, system):
+        app.include_router(api.router)
     card = face.agent.card()
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
     app.openapi = with_hidden_shapes(app)  # type: ignore[method-assign]  # FastAPI's documented way

@@ -12,6 +12,7 @@ from a2a.card_types import AgentExtension
 from a2a.registration import EXTENSION_URI
 from a2a.skill import InputRequired, Produced, Progress, Rejected, Reply, Request, SkillFailed
 from a2a.types import Artifact, Json, Part
+from coordinator.api.inbox import inbox_url
 from coordinator.api.services import Services
 from coordinator.executor.artifacts import read_artifacts
 from coordinator.executor.creation import NewTask
@@ -136,7 +137,13 @@ def asking_step(steps: Sequence[AnyRow], asked: str | None = None) -> AnyRow | N
 
 async def _membership(use: Services, operation: object) -> dict[str, object]:
     interval_s = use.settings.agents.heartbeat_interval_s
-    membership = Membership(use.database, use.registry, heartbeat_interval_s=interval_s, now=use.now)
+    membership = Membership(
+        use.database,
+        use.registry,
+        heartbeat_interval_s=interval_s,
+        inbox_url=partial(inbox_url, use.settings),
+        now=use.now,
+    )
     try:
         answer = await membership.handle(operation)
     except (BadOperation, RegistryError) as exc:

@@ -17,8 +17,10 @@ from coordinator.executor.delivery import Durations, PushInbox
 from coordinator.executor.dispatch import Dispatcher
 from coordinator.executor.events import Wakeups
 from coordinator.executor.faults import Fault
+from coordinator.executor.inboxes import LOOK_EVERY_S, Inboxes
 from coordinator.executor.intake import Intake
 from coordinator.executor.journal import Journal
+from coordinator.executor.mailbox import Mailboxes
 from coordinator.executor.network import Network
 from coordinator.executor.planning import Planning
 from coordinator.executor.slots import Slots
@@ -36,7 +38,8 @@ NOTIFICATIONS_PATH = "/api/notifications"
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """`news` wakes whoever watches a task, `rests` whoever waits until it ends or asks."""
+    """`news` wakes whoever watches a task, `rests` whoever waits until it ends or asks; `inboxes` takes the
+    visits of agents that fetch their requests."""
 
     intake: Intake
     network: Network
@@ -44,6 +47,7 @@ class Executor:
     news: Wakeups
     rests: Wakeups
     pushes: PushInbox
+    inboxes: Inboxes
 
 
 async def start_executor(
@@ -61,6 +65,9 @@ async def start_executor(
     journal = Journal(database, fault)
     stack.push_async_callback(journal.close)
     pushes = PushInbox(own_url + NOTIFICATIONS_PATH)
+    inboxes = Inboxes(database, now)
+    looks = every(LOOK_EVERY_S, inboxes.look, name="inboxes")
+    await stack.enter_async_context(background_loop(looks, name="inboxes"))
     directory = Directory(database)
     network = Network(Listing(database, now))
     stack.push_async_callback(network.close)
@@ -71,7 +78,7 @@ async def start_executor(
         planning=planning,
         directory=directory,
         attempts=AttemptTools(
-            dispatcher=Dispatcher(http, pushes, fault),
+            dispatcher=Dispatcher(http, Mailboxes(inboxes, now), pushes, fault),
             slots=Slots(settings.steps.max_running),
             durations=Durations(),
             step_timeout_s=settings.steps.timeout_s,
@@ -90,7 +97,7 @@ async def start_executor(
     )
     worker = await _worker(stack, settings, tools, fault)
     intake = Intake(tools, worker, default_deadline_s=settings.tasks.deadline_s, fault=fault)
-    return Executor(intake, network, worker, tools.news, tools.rests, pushes)
+    return Executor(intake, network, worker, tools.news, tools.rests, pushes, inboxes)
 
 
 async def _worker(stack: AsyncExitStack, settings: Settings, tools: RunTools, fault: Fault) -> Worker:

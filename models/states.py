@@ -67,6 +67,8 @@ class Evidence(StrEnum):
     DEEP_PROBE = "deep_probe"
     CONFORMANCE = "conformance"
     CALL = "call"
+    # Of an agent that fetches its requests: that it came, or did not come any more.
+    VISIT = "visit"
 
 
 class Speaker(StrEnum):

@@ -18,6 +18,21 @@ from a2a.requests import Empty
 from a2a.types import PROTOCOL_VERSION, Json, StreamResponse
 
 
+def result_of(envelope: Json, url: str, request_id: int | str, *, may_be_empty: bool = False) -> Json:
+    """The `result` of a response to this very request; None where it has none and need not. Raises the error
+    that it has, or InvalidAgentResponse."""
+    if not isinstance(envelope, dict):
+        raise InvalidAgentResponse("The agent's answer is no JSON-RPC response.")
+    error = rpc_error(url, envelope.get("error"))
+    if error is not None:
+        raise error
+    if "result" not in envelope and not may_be_empty:
+        raise InvalidAgentResponse("The agent's answer has neither result nor error.")
+    if envelope.get("id") != request_id:
+        raise InvalidAgentResponse("The agent's answer has the id of another request.")
+    return envelope.get("result")
+
+
 class JsonRpcBinding(HttpBinding):
     accept = "application/json, text/event-stream"
     version_header: ClassVar[str | None] = PROTOCOL_VERSION
@@ -57,18 +72,7 @@ class JsonRpcBinding(HttpBinding):
         return rpc_error(self.url, envelope.get("error")) if isinstance(envelope, dict) else None
 
     def _answered(self, sent: Encoded, body: bytes, *, may_be_empty: bool = False) -> Json:
-        """The `result` of a response to this very request; None where it has none and need not."""
-        envelope = parsed_json(body)
-        if not isinstance(envelope, dict):
-            raise InvalidAgentResponse("The agent's answer is no JSON-RPC response.")
-        error = rpc_error(self.url, envelope.get("error"))
-        if error is not None:
-            raise error
-        if "result" not in envelope and not may_be_empty:
-            raise InvalidAgentResponse("The agent's answer has neither result nor error.")
-        if envelope.get("id") != sent.id:
-            raise InvalidAgentResponse("The agent's answer has the id of another request.")
-        return envelope.get("result")
+        return result_of(parsed_json(body), self.url, sent.id, may_be_empty=may_be_empty)
 
 
 class JsonRpcV03Binding(JsonRpcBinding):

@@ -56,7 +56,7 @@ def build_app(plan: Blueprint, settings: AgentSettings) -> FastAPI:
     operations = Operations(handler)
 
     @asynccontextmanager
-    async def life(_app: FastAPI) -> AsyncIterator[None]:
+    async def life(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
         if handler.is_closed:
             raise RuntimeError("this app has been served once; make a new one with agent.app()")
@@ -65,6 +65,9 @@ def build_app(plan: Blueprint, settings: AgentSettings) -> FastAPI:
             await handler.open()
             stack.push_async_callback(handler.close, grace_s=settings.agent_grace_s)
             await _enter_loops(stack, plan, settings, handler, operations, gate)
+            if settings.coordinator_url is not None:
+                joined = _with_mailbox(app, card, settings) if settings.agent_mailbox else None
+                await stack.enter_async_context(joined or _registered(card, handler, settings))
             _spare_the_collector()
             yield
 
@@ -160,8 +163,6 @@ async def _enter_loops(
             max_request_bytes=settings.agent_max_body_bytes,
         )
         await stack.enter_async_context(served)
-    if settings.coordinator_url is not None:
-        await stack.enter_async_context(_registered(plan.card, handler, settings))
 
 
 def _spare_the_collector() -> None:
@@ -202,3 +203,14 @@ async def _registered(
         async with background_loop(registrar.run(), name="registration"):
             yield
         await registrar.leave()
+
+
+@asynccontextmanager
+async def _with_mailbox(app: FastAPI, card: AgentCard, settings: AgentSettings) -> AsyncIterator[None]:
+    """The same for an agent that the coordinator cannot call: it fetches its requests."""
+    from a2a.mailbox import in_process_bridge
+
+    async with in_process_bridge(app, card, settings) as bridge:
+        async with background_loop(bridge.run(), name="mailbox"):
+            yield
+        await bridge.leave(grace_s=settings.agent_grace_s)

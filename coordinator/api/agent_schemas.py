@@ -1,8 +1,8 @@
 """The shapes of the registry's API."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coordinator.api.schemas import AgentRef
 from coordinator.api.shapes import Body, Identifier, Utc
@@ -12,12 +12,22 @@ MAX_LOAD = 1_000_000
 
 
 class RegisterIn(Body):
+    """`card` instead of `card_url` is that of an agent that cannot be called and fetches its requests."""
+
     model_config = ConfigDict(json_schema_extra={"examples": [{"card_url": "http://127.0.0.1:8010"}]})
 
-    card_url: Annotated[str, Field(min_length=1, max_length=2_000)]
+    card_url: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
+    card: dict[str, Any] | None = None
     join_token: Annotated[str, Field(max_length=500)] | None = None
-    # The id that the agent had under another card URL.
+    # The id that the agent had under another card URL, or has with its inbox.
     agent_id: Identifier | None = None
+    inbox_secret: Annotated[str, Field(max_length=500)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.card_url is None) == (self.card is None):
+            raise ValueError("give card_url or card, and not both")
+        return self
 
 
 class SkillOut(BaseModel):
@@ -47,6 +57,8 @@ class HealthOut(BaseModel):
     last_checked_at: Utc | None
     last_heartbeat_at: Utc | None
     last_called_at: Utc | None
+    # When an agent that fetches its requests says it will look again.
+    next_active_at: Utc | None
     breaker: BreakerOut
 
 
@@ -76,6 +88,13 @@ class AgentOut(BaseModel):
     skills: list[SkillOut]
     load: dict[str, Any] | None
     registered_at: Utc
+
+
+class AgentJoined(AgentOut):
+    """With an inbox: where it is, and once the secret for it."""
+
+    inbox_url: str | None = None
+    inbox_secret: str | None = None
 
 
 class AgentList(BaseModel):

@@ -30,6 +30,7 @@ def health(row: AnyRow) -> schemas.HealthOut:
         last_checked_at=row.last_checked_at,
         last_heartbeat_at=row.last_heartbeat_at,
         last_called_at=row.last_called_at,
+        next_active_at=row.next_active_at,
         breaker=schemas.BreakerOut(failed_calls=row.call_failures, open_until=row.breaker_until),
     )
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from coordinator.api import agent_schemas as schemas
 from coordinator.api import agent_views as views
+from coordinator.api.inbox import inbox_url
 from coordinator.api.json_body import StrictJsonRoute
 from coordinator.api.openapi import PROBLEMS, problems
 from coordinator.api.params import PathId
@@ -16,6 +17,7 @@ from coordinator.api.services import Services, Use
 from coordinator.health.audit import Actor, list_agent_events
 from coordinator.health.record import record_heartbeat
 from coordinator.registry.errors import ChecksAreOff
+from coordinator.registry.mailbox import BringingCard
 from coordinator.registry.membership import LEASE_INTERVALS
 from coordinator.registry.operations import admit_agent, drain_agent, weigh_agent
 from coordinator.registry.registration import Joining
@@ -37,9 +39,12 @@ SPARE_S = 2.0
 
 
 @router.post("", status_code=201, summary="Register an agent", responses=problems(400, 401, 413, 429, 503))
-async def register_agent(body: schemas.RegisterIn, use: Use) -> schemas.AgentOut:
+async def register_agent(body: schemas.RegisterIn, use: Use) -> schemas.AgentJoined:
     """Fetches the agent card itself, checks it, and runs the conformance run; answers once that has ended.
-    Registering a card URL again brings it up to date, and an agent that was removed back."""
+    Registering a card URL again brings it up to date, and an agent that was removed back. An agent that
+    brings its `card` gets an inbox instead (docs/mailbox.md)."""
+    if body.card_url is None:
+        return await _register_card(body, use)
     joining = Joining(
         body.card_url,
         Actor.OPERATOR,
@@ -51,7 +56,20 @@ async def register_agent(body: schemas.RegisterIn, use: Use) -> schemas.AgentOut
     if use.prover is not None:
         await use.prover.wait(agent_id, timeout_s=MAX_WAIT_S)
     use.executor.network.expire()
-    return await _agent(use, agent_id)
+    return schemas.AgentJoined(**dict(await _agent(use, agent_id)))
+
+
+async def _register_card(body: schemas.RegisterIn, use: Services) -> schemas.AgentJoined:
+    wish = BringingCard(
+        body.card, Actor.OPERATOR, body.join_token, body.agent_id, body.inbox_secret, brings_back=True
+    )
+    joined = await use.registry.register_card(wish)
+    use.executor.network.expire()
+    return schemas.AgentJoined(
+        **dict(await _agent(use, joined.agent_id)),
+        inbox_url=inbox_url(use.settings, joined.agent_id),
+        inbox_secret=joined.secret,
+    )
 
 
 @router.get("", summary="List agents")

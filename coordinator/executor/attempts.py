@@ -3,7 +3,7 @@ task: what it saw, what has to be durable before it goes on, and how it ended.""
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias
@@ -12,11 +12,12 @@ from a2a.deduplication import memory_id_of
 from a2a.errors import A2AError
 from a2a.types import Json, Message, Task, format_timestamp
 from coordinator.clock import Now
-from coordinator.executor.delivery import Durations, choose_delivery
+from coordinator.executor.delivery import Delivery, Durations, choose_delivery
 from coordinator.executor.dispatch import CancelAnswer, Dispatcher, Found
-from coordinator.executor.remote import Call, Listener
+from coordinator.executor.remote import CALL_TIMEOUT_S, Call, Listener
 from coordinator.executor.slots import Slots
 from coordinator.executor.state import Asked, AttemptFailed, Done, Outcome, Problem, StepState, TaskState
+from coordinator.registry.mailbox import is_mailbox
 from coordinator.registry.routes import Route
 from models.ids import made_at
 from models.states import StepStatus
@@ -122,7 +123,9 @@ class Attempts:
         if remote_task_id is None:
             found = await self._find(step, route)
             if found.task is None:
-                return None if found.is_missing and found.remembers else "unknown"
+                withdrawn = await self._tools.dispatcher.withdraw(route.interface, step.message_id)
+                never_came = withdrawn is None and found.is_missing and found.remembers
+                return None if never_came else withdrawn or "unknown"
             remote_task_id = found.task.id
         return await self._tools.dispatcher.cancel(route.interface, remote_task_id)
 
@@ -209,8 +212,11 @@ class Attempts:
     ) -> Outcome:
         call = self._call(step, route, at_least_s=at_least_s)
         outcome = await self._tools.dispatcher.send(call, message, self._listener(step.number))
-        is_late = isinstance(outcome, AttemptFailed) and outcome.problem.code == "STEP_TIMEOUT"
-        if is_late and step.remote_task_id is None:
+        if not isinstance(outcome, AttemptFailed) or outcome.problem.code != "STEP_TIMEOUT":
+            return outcome
+        if await self._tools.dispatcher.withdraw(route.interface, message.message_id) == "canceled":
+            return replace(outcome, problem=replace(outcome.problem, may_have_run=False))
+        if step.remote_task_id is None:
             # A call that waits for the whole answer tells no id that could have been canceled.
             found = await self._find(step, route)
             if found.task is not None:
@@ -264,12 +270,17 @@ class Attempts:
         left_s = (ends_at - self._tools.now()) / timedelta(seconds=1)
         task_left_s = (self._task.deadline_at - self._tools.now()) / timedelta(seconds=1)
         expected_s = self._tools.durations.expected_s(route.agent_id, step.planned.skill_id)
+        delivery = choose_delivery(streams=route.streaming, pushes=route.pushes, expected_s=expected_s)
+        timeout_s = max(0.0, min(task_left_s, max(left_s, at_least_s)))
+        fetches = is_mailbox(route.interface)
         return Call(
             interface=route.interface,
-            delivery=choose_delivery(streams=route.streaming, pushes=route.pushes, expected_s=expected_s),
-            timeout_s=max(0.0, min(task_left_s, max(left_s, at_least_s))),
+            # Whatever is asked waits until the agent comes: one request, answered when it is done.
+            delivery=Delivery.ANSWER if fetches else delivery,
+            timeout_s=timeout_s,
             deadline=format_timestamp(ends_at),
             traceparent=traceparent(self._task, step),
+            look_timeout_s=timeout_s if fetches else CALL_TIMEOUT_S,
         )
 
     def ends_at(self, step: StepState) -> datetime:

@@ -24,8 +24,10 @@ from a2a.requests import (
 from a2a.types import Message, Task, TaskState
 from coordinator.executor.delivery import PushInbox
 from coordinator.executor.faults import AFTER_CANCEL, BEFORE_CANCEL, Fault
+from coordinator.executor.mailbox import Mailboxes
 from coordinator.executor.remote import CALL_TIMEOUT_S, CANCEL_TIMEOUT_S, Call, Listener, RemoteAttempt
 from coordinator.executor.state import Outcome
+from coordinator.registry.mailbox import is_mailbox
 
 FIND_TIMEOUT_S = 15.0
 MAX_PAGES = 20
@@ -49,10 +51,13 @@ class Found:
 
 
 class Dispatcher:
-    """Calls agents through one HTTP client, which has to be a guarded one."""
+    """Calls agents through one HTTP client, which has to be a guarded one, or through their inboxes."""
 
-    def __init__(self, http: httpx.AsyncClient, pushes: PushInbox, fault: Fault) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, mailboxes: Mailboxes, pushes: PushInbox, fault: Fault
+    ) -> None:
         self._http = http
+        self._mailboxes = mailboxes
         self._pushes = pushes
         self._fault = fault
         self._client = lru_cache(MAX_CLIENTS)(self._new_client)
@@ -84,11 +89,21 @@ class Dispatcher:
             self._fault(AFTER_CANCEL)
         return "canceled" if state is TaskState.CANCELED else "refused"
 
+    async def withdraw(self, interface: AgentInterface, message_id: str) -> CancelAnswer | None:
+        """Take a message back out of an inbox; what came of that. None where it was not there, or is not in
+        an inbox but sent."""
+        if not is_mailbox(interface):
+            return None
+        return await self._mailboxes.withdraw(interface, message_id)
+
     async def asks(
         self, interface: AgentInterface, remote_task_id: str, *, unless_heard: str | None = None
     ) -> bool:
         """Whether the remote task waits for an answer, and has not heard the message `unless_heard`; true
         also where nothing can be learned of it."""
+        if unless_heard is not None and is_mailbox(interface):
+            # Its inbox knows, and gives it no message twice.
+            return True
         task = await self._task(interface, remote_task_id, history_length=0 if unless_heard is None else 100)
         if task is None:
             return True
@@ -112,7 +127,11 @@ class Dispatcher:
     async def find(
         self, interface: AgentInterface, message_id: str, context_id: str, sent_at: datetime
     ) -> Found:
-        """The task that a message made, which may have arrived or not: by the tasks of its context."""
+        """The task that a message made, which may have arrived or not: by the tasks of its context, or by the
+        agent's inbox."""
+        if is_mailbox(interface):
+            is_safe = await self._mailboxes.is_safe_to_repeat(interface, message_id, sent_at)
+            return Found(is_missing=is_safe, remembers=is_safe)
         client = self._client_of(interface)
         request = ListTasksRequest(context_id=context_id, history_length=100, page_size=100)
         remembers, is_open = False, True
@@ -136,7 +155,12 @@ class Dispatcher:
             return Found()
         return Found()
 
-    def _client_of(self, interface: AgentInterface) -> A2AClient:
+    def _client_of(self, interface: AgentInterface, *, lasts_s: float = CANCEL_TIMEOUT_S) -> A2AClient:
+        """`lasts_s` is for how long a request makes sense in an inbox."""
+        if is_mailbox(interface):
+            return A2AClient(
+                self._http, interface, binding=self._mailboxes.binding(interface, lasts_s), retries=RETRIES
+            )
         return self._client(
             interface.url, interface.protocol_binding, interface.protocol_version, interface.tenant
         )
@@ -147,5 +171,5 @@ class Dispatcher:
         return A2AClient(self._http, interface, retries=RETRIES)
 
     def _attempt(self, call: Call, listener: Listener) -> RemoteAttempt:
-        client = self._client_of(call.interface)
+        client = self._client_of(call.interface, lasts_s=call.timeout_s)
         return RemoteAttempt(client, call, listener, self._pushes, self._fault)

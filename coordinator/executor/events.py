@@ -52,6 +52,10 @@ class Wakeups:
     def __init__(self) -> None:
         self._listeners: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
 
+    def keys(self) -> tuple[str, ...]:
+        """What somebody listens to."""
+        return tuple(self._listeners)
+
     def wake(self, key: str) -> None:
         for listener in tuple(self._listeners.get(key, ())):
             listener()

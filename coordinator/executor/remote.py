@@ -62,13 +62,15 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """To whom and for how long. `deadline` travels along, `traceparent` too."""
+    """To whom and for how long. `deadline` travels along, `traceparent` too. `look_timeout_s` is for one
+    look at the remote task."""
 
     interface: AgentInterface
     delivery: Delivery
     timeout_s: float
     deadline: str
     traceparent: str
+    look_timeout_s: float = CALL_TIMEOUT_S
 
 
 class RemoteAttempt:
@@ -192,7 +194,9 @@ class RemoteAttempt:
         request = GetTaskRequest(id=remote_task_id, history_length=0)
         while True:
             try:
-                task = await self._client.get_task(request, timeout_s=CALL_TIMEOUT_S, headers=self._headers)
+                task = await self._client.get_task(
+                    request, timeout_s=self._call.look_timeout_s, headers=self._headers
+                )
             except (TransportError, InternalError, InvalidAgentResponse):
                 if now() - last_answer >= UNREACHABLE_S:
                     raise

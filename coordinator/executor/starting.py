@@ -171,13 +171,14 @@ class Starter:
         return None
 
     async def current_route(self, step: StepState) -> Route | None:
-        """To the agent that has the step; None where it has left."""
+        """To the agent that has the step; None where it has left, or is held: its card may have been changed
+        to lead elsewhere."""
         if step.agent_id is None:
             return None
         for fresh in (False, True):
             routes = await self._tools.directory.routes(step.planned.skill_id, fresh=fresh)
             for route in routes:
-                if route.agent_id == step.agent_id:
+                if route.agent_id == step.agent_id and not route.is_held:
                     return route
         return None
 

@@ -35,9 +35,12 @@ TryAgent = Callable[[str], Awaitable[Tried | None]]
 
 
 class DeepProber:
-    """An agent whose steps come in is not asked: they say more."""
+    """An agent whose steps come in is not asked: they say more. `interval_s` is after how long a quiet one
+    is; None: only those are tried whose breaker has paused long enough."""
 
-    def __init__(self, database: Database, try_agent: TryAgent, *, interval_s: float, now: Now) -> None:
+    def __init__(
+        self, database: Database, try_agent: TryAgent, *, interval_s: float | None, now: Now
+    ) -> None:
         self._database = database
         self._try_agent = try_agent
         self._interval_s = interval_s
@@ -50,17 +53,18 @@ class DeepProber:
 
     def _claim_due(self, connection: Connection, *, now: datetime) -> list[str]:
         """Called now is what it will have been: no other sweep takes it too."""
-        is_quiet = or_(
-            Agent.last_called_at.is_(None), Agent.last_called_at <= now - timedelta(seconds=self._interval_s)
-        )
-        is_used = Agent.health.in_((HealthState.UP, HealthState.DEGRADED))
         is_over = Agent.last_called_at <= now - timedelta(seconds=LONGEST_CALL_S)
-        is_paused = and_(Agent.health == HealthState.DOWN, Agent.breaker_until <= now, is_over)
+        is_due = and_(Agent.health == HealthState.DOWN, Agent.breaker_until <= now, is_over)
+        if self._interval_s is not None:
+            last = now - timedelta(seconds=self._interval_s)
+            is_quiet = or_(Agent.last_called_at.is_(None), Agent.last_called_at <= last)
+            is_due = or_(is_due, and_(is_quiet, Agent.health.in_((HealthState.UP, HealthState.DEGRADED))))
         first = (
             select(Agent.id)
-            .where(Agent.removed_at.is_(None), or_(and_(is_quiet, is_used), is_paused))
+            .where(Agent.removed_at.is_(None), is_due)
             .order_by(Agent.last_called_at)
             .limit(MAX_PER_SWEEP)
+            .with_for_update(skip_locked=True)
         )
         claimed = connection.execute(
             update(Agent)

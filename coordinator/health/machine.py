@@ -7,6 +7,9 @@ nothing. An agent that said good-bye stays draining until it registers again or 
 Failed calls are counted by themselves, for a served card says nothing of them. Three in a row open the
 circuit breaker: the agent is down, and only a call brings it back. After a pause, doubled each time, one is
 tried: a deep probe, or where that cannot be made, the next step.
+
+An agent that fetches its requests is away when it has not come for longer than it said, and there again with
+its next visit: both are certain, so neither is counted. A visit does not close the circuit breaker.
 """
 
 from dataclasses import dataclass, replace
@@ -37,6 +40,8 @@ class Health:
 
 def observe(health: Health, evidence: Evidence, *, ok: bool, now: datetime) -> Health:
     match evidence:
+        case Evidence.CONFORMANCE if ok and health.state is HealthState.DRAINING:
+            return health  # the run had begun before the good-bye
         case Evidence.REGISTRATION | Evidence.CONFORMANCE:
             return Health(HealthState.UP if ok else HealthState.QUARANTINED)
         case Evidence.HEARTBEAT:
@@ -45,6 +50,8 @@ def observe(health: Health, evidence: Evidence, *, ok: bool, now: datetime) -> H
             return _after_good_call(health) if ok else _after_failed_call(health, now)
         case Evidence.PROBE:
             return _after_success(health) if ok else _after_failure(health)
+        case Evidence.VISIT:
+            return _after_visit(health) if ok else _after_absence(health)
 
 
 def drain(health: Health) -> Health:
@@ -69,6 +76,17 @@ def _after_success(health: Health) -> Health:
     if state in (HealthState.DEGRADED, HealthState.DOWN) and successes >= SUCCESSES_TO_UP:
         state = HealthState.UP
     return replace(health, state=state, failures=0, successes=successes)
+
+
+def _after_visit(health: Health) -> Health:
+    """As it was before it went away."""
+    if health.state is not HealthState.DOWN or health.breaker_until is not None:
+        return health
+    return replace(health, state=HealthState.DEGRADED if health.call_failures else HealthState.UP)
+
+
+def _after_absence(health: Health) -> Health:
+    return health if health.state is HealthState.QUARANTINED else replace(health, state=HealthState.DOWN)
 
 
 def _after_good_call(health: Health) -> Health:

@@ -50,7 +50,8 @@ def record(
     latency_ms: float | None = None,
 ) -> HealthState | None:
     """Take one piece of evidence into the agent's health and history; the state after it, or None where
-    the agent is unknown. What is good and changes nothing leaves no row in the history."""
+    the agent is unknown. A look that changes nothing leaves no row in the history: an agent that is gone for
+    good would leave one each time."""
     found = _current(connection, agent_id)
     if found is None:
         return None
@@ -63,7 +64,7 @@ def record(
         connection.execute(update(Agent).where(Agent.id == agent_id).values(values))
     if after.state is not before.state:
         _tell(connection, agent_id, before.state, after.state, evidence, detail, now)
-    if after.state is not before.state or not ok:
+    if after.state is not before.state or (not ok and (after != before or evidence in _CALLS)):
         _log(connection, agent_id, evidence, after.state, now, ok=ok, detail=detail, latency_ms=latency_ms)
     return after.state
 

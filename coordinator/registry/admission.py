@@ -9,6 +9,7 @@ from coordinator.registry.drift import Drift
 from models.states import Admission
 
 UNVOUCHED = "it joined without a join token"
+BY_AN_OPERATOR = "an operator holds it"
 
 
 class Policy(StrEnum):
@@ -35,7 +36,10 @@ def is_valid(token: str, tokens: Sequence[str]) -> bool:
 
 
 def admit(policy: Policy, known: Standing | None, drift: Drift, *, has_token: bool) -> Standing:
-    """How an agent stands once its card has been taken in. A join token lifts everything."""
+    """How an agent stands once its card has been taken in. A join token lifts everything but an operator's
+    word: agents show theirs whenever they start."""
+    if known is not None and known.held_for == BY_AN_OPERATOR:
+        return known
     if has_token:
         return Standing(Admission.ADMITTED, None)
     if known is None:

@@ -11,14 +11,24 @@ from urllib.parse import urlsplit
 from a2a.card_types import AgentCard
 
 MAX_NAMES = 10
+WORDS = ("name", "description", "provider", "documentation_url", "icon_url")
+HOW_IT_IS_CALLED = (
+    "version",
+    "capabilities",
+    "supported_interfaces",
+    "default_input_modes",
+    "default_output_modes",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Sentences, each about one thing; `structural` are those that an operator has to look at."""
+    """Sentences, each about one thing; `structural` are those that an operator has to look at. `is_of_words`:
+    nothing has changed that a call of the agent could show."""
 
     structural: tuple[str, ...] = ()
     harmless: tuple[str, ...] = ()
+    is_of_words: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.structural or self.harmless)
@@ -39,10 +49,13 @@ def drift_between(
     if old_signer is not None and new_signer != old_signer:
         said = f"by {new_signer}" if new_signer else "not signed, or by an unknown key"
         structural.append(f"its card was signed by {old_signer} and is now {said}")
-    harmless = [*_changed_skills(old, new), *_changed_texts(old, new)]
+    words = _changed(old, new, WORDS)
+    rest = [*_changed_skills(old, new), *_changed(old, new, HOW_IT_IS_CALLED)]
+    is_of_words = bool(words) and not (structural or rest)
+    harmless = [*rest, *words]
     if old_signer is None and new_signer is not None:
         harmless.append(f"its card is now signed by {new_signer}")
-    return Drift(tuple(structural), tuple(harmless))
+    return Drift(tuple(structural), tuple(harmless), is_of_words)
 
 
 def _changed_servers(old: AgentCard, new: AgentCard) -> list[str]:
@@ -54,14 +67,19 @@ def _servers(card: AgentCard) -> set[str]:
     """Scheme, host and port of each interface; a gRPC address is host:port already."""
     servers = set()
     for interface in card.supported_interfaces:
-        parts = urlsplit(interface.url)
+        try:
+            parts = urlsplit(interface.url)
+        except ValueError:  # no URL: nobody is called there
+            continue
         servers.add(f"{parts.scheme}://{parts.netloc}" if parts.netloc else interface.url)
     return servers
 
 
 def _changed_security(old: AgentCard, new: AgentCard) -> list[str]:
-    before = (old.security_schemes, old.security_requirements)
-    after = (new.security_schemes, new.security_requirements)
+    kept = {skill.id: skill.security_requirements for skill in old.skills}
+    skills = {skill.id: skill.security_requirements for skill in new.skills if skill.id in kept}
+    before = (old.security_schemes, old.security_requirements, {id_: kept[id_] for id_ in skills})
+    after = (new.security_schemes, new.security_requirements, skills)
     return [] if before == after else ["it has changed how its callers have to say who they are"]
 
 
@@ -79,8 +97,7 @@ def _changed_skills(old: AgentCard, new: AgentCard) -> list[str]:
     return sentences
 
 
-def _changed_texts(old: AgentCard, new: AgentCard) -> list[str]:
-    fields = ("name", "description", "version", "provider", "capabilities", "supported_interfaces")
+def _changed(old: AgentCard, new: AgentCard, fields: Iterable[str]) -> list[str]:
     changed = [name.replace("_", " ") for name in fields if getattr(old, name) != getattr(new, name)]
     return [f"changed: {', '.join(changed)}"] if changed else []
 

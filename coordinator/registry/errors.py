@@ -4,6 +4,7 @@
 ├── ChecksAreOff      agents are used unproven here
 ├── CardRejected      the card at that URL cannot be used; `why` says what to change
 ├── JoinRefused       the join token is missing or wrong
+├── InboxRefused      the secret is not that of the agent's inbox
 ├── RegistryBusy      too many registrations at once; try again in `retry_after_s`
 └── RegistryFull      as many agents as this coordinator keeps
 """
@@ -41,6 +42,12 @@ class JoinRefused(RegistryError):
     def __init__(self, *, is_wrong: bool) -> None:
         what = "The join token is not one of this coordinator's." if is_wrong else "A join token is needed."
         super().__init__(f"{what} Its operator has it (AGENTS_JOIN_TOKENS).")
+
+
+class InboxRefused(RegistryError):
+    def __init__(self, agent_id: str) -> None:
+        self.agent_id = agent_id
+        super().__init__(f"The secret is not that of the inbox of {agent_id}.")
 
 
 class RegistryBusy(RegistryError):

@@ -1,9 +1,10 @@
 """The registration extension at the coordinator: register, heartbeat and deregister as A2A data parts."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from a2a.database import Database
 from a2a.registration import Load
@@ -11,6 +12,7 @@ from a2a.types import Json, WireModel
 from coordinator.clock import Now
 from coordinator.health.audit import Actor
 from coordinator.health.record import record_goodbye, record_heartbeat
+from coordinator.registry.mailbox import BringingCard
 from coordinator.registry.registration import Joining, Registry
 
 # An agent may miss two heartbeats before it is looked at.
@@ -22,11 +24,21 @@ JoinToken = Annotated[str, Field(max_length=500)]
 
 
 class _Register(WireModel):
+    """`agent_card` instead of the URL is that of an agent that fetches its requests."""
+
     operation: Literal["register"]
-    agent_card_url: Annotated[str, Field(min_length=1, max_length=2_000)]
+    agent_card_url: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
+    agent_card: dict[str, Json] | None = None
     join_token: JoinToken | None = None
-    # The id that the agent had under another card URL.
+    # The id that the agent had under another card URL, or has with its inbox.
     agent_id: AgentId | None = None
+    inbox_secret: Annotated[str, Field(max_length=500)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.agent_card_url is None) == (self.agent_card is None):
+            raise ValueError("one of agentCardUrl and agentCard is needed")
+        return self
 
 
 class _Heartbeat(WireModel):
@@ -53,8 +65,15 @@ class BadOperation(Exception):
 
 class Membership:
     def __init__(
-        self, database: Database, registry: Registry, *, heartbeat_interval_s: float, now: Now
+        self,
+        database: Database,
+        registry: Registry,
+        *,
+        heartbeat_interval_s: float,
+        inbox_url: Callable[[str], str],
+        now: Now,
     ) -> None:
+        self._inbox_url = inbox_url
         self._database = database
         self._registry = registry
         self._heartbeat_interval_s = heartbeat_interval_s
@@ -70,8 +89,8 @@ class Membership:
             raise BadOperation(f"The registration message is wrong at {where}: {first['msg']}.") from exc
         match operation:
             case _Register():
-                agent_id = await self._register(operation)
-                return {"agentId": agent_id, "heartbeatIntervalS": self._heartbeat_interval_s}
+                answer = await self._register(operation)
+                return answer | {"heartbeatIntervalS": self._heartbeat_interval_s}
             case _Heartbeat():
                 self._registry.check_token(operation.join_token)
                 return {"known": await self._take_heartbeat(operation)}
@@ -80,15 +99,15 @@ class Membership:
                 goodbye = partial(record_goodbye, agent_id=operation.agent_id, now=self._now())
                 return {"known": await self._database.write(goodbye)}
 
-    async def _register(self, operation: _Register) -> str:
-        return await self._registry.register(
-            Joining(
-                operation.agent_card_url,
-                Actor.AGENT,
-                token=operation.join_token,
-                previous_id=operation.agent_id,
-            )
-        )
+    async def _register(self, operation: _Register) -> dict[str, Json]:
+        token, agent_id = operation.join_token, operation.agent_id
+        if operation.agent_card_url is not None:
+            joining = Joining(operation.agent_card_url, Actor.AGENT, token=token, previous_id=agent_id)
+            return {"agentId": await self._registry.register(joining)}
+        wish = BringingCard(operation.agent_card, Actor.AGENT, token, agent_id, operation.inbox_secret)
+        joined = await self._registry.register_card(wish)
+        answer: dict[str, Json] = {"agentId": joined.agent_id, "inboxUrl": self._inbox_url(joined.agent_id)}
+        return answer if joined.secret is None else answer | {"inboxSecret": joined.secret}
 
     async def _take_heartbeat(self, heartbeat: _Heartbeat) -> bool:
         return await self._database.write(

@@ -6,10 +6,9 @@ from sqlalchemy import Connection
 
 from coordinator.health.audit import Actor, note
 from coordinator.health.record import reassess, record_drain
+from coordinator.registry.admission import BY_AN_OPERATOR
 from coordinator.registry.store import find_agent, set_agent
 from models.states import Admission, HealthState
-
-BY_AN_OPERATOR = "an operator holds it"
 
 
 def admit_agent(connection: Connection, agent_id: str, now: datetime, *, is_admitted: bool) -> None:

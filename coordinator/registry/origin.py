@@ -4,7 +4,7 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_same_server(one: str, other: str) -> bool:
@@ -18,7 +18,7 @@ def is_same_server(one: str, other: str) -> bool:
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    port = parts.port if parts.port is not None else _DEFAULT_PORTS[parts.scheme]
+    port = parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme]
     return parts.scheme, "localhost" if is_loopback(host) else host, port
 
 

@@ -25,7 +25,7 @@ from coordinator.health.audit import Actor, note
 from coordinator.health.deep import Tried
 from coordinator.health.record import record
 from coordinator.registry.store import find_known, save_report, set_agent
-from models.states import Evidence, HealthState, Proof
+from models.states import Admission, Evidence, HealthState, Proof
 from models.tables import Agent, AgentReport
 
 log = structlog.get_logger(__name__)
@@ -141,7 +141,7 @@ class Prover:
                 log.exception("agent.check_crashed", agent_id=agent_id)
                 return
         log.info("agent.checked", agent_id=agent_id, verdict=report.verdict)
-        await self._database.write(partial(self._apply, agent_id=agent_id, report=report))
+        await self._database.write(partial(self._apply, claimed=claimed, report=report))
 
     def _claim(self, connection: Connection, *, agent_id: str) -> _Claimed | None:
         now = self._now()
@@ -156,11 +156,15 @@ class Prover:
         row = connection.execute(claim).one_or_none()
         return _Claimed(row.id, row.card_url, AgentCard.model_validate(row.card)) if row is not None else None
 
-    def _apply(self, connection: Connection, *, agent_id: str, report: Report) -> None:
+    def _apply(self, connection: Connection, *, claimed: _Claimed, report: Report) -> None:
+        agent_id, now, rules = claimed.agent_id, self._now(), self._rules
         known = find_known(connection, agent_id=agent_id, locks=True)
         if known is None or known.removed_at is not None:
             return
-        now, rules = self._now(), self._rules
+        if known.card_url != claimed.card_url or AgentCard.model_validate(known.card) != claimed.card:
+            # It has moved or changed meanwhile: what was seen says nothing of what it is now.
+            set_agent(connection, agent_id, proof_due_at=now)
+            return
         is_ok = report.verdict is not Verdict.FAILED
         was_proven = known.proof in (Proof.PROVEN, Proof.UNPROVEN)
         save_report(connection, agent_id, report.verdict, report.to_json(), now)
@@ -205,12 +209,13 @@ def _called(facts: InterfaceFacts) -> dict[str, object]:
 
 
 def _due(connection: Connection, *, now: datetime, limit: int) -> Sequence[str]:
-    """An agent that was proven and is down is left to its probes."""
+    """An agent that was proven and is down is left to its probes, and one that is held to the operator:
+    whoever may not work yet costs no runs, nor the time of those who wait for theirs."""
     is_checkable = or_(Agent.health != HealthState.DOWN, Agent.proof.in_((Proof.PENDING, Proof.FAILED)))
     query = (
         select(Agent.id)
         .where(Agent.removed_at.is_(None), Agent.inbox_digest.is_(None))
-        .where(Agent.proof_due_at <= now, is_checkable)
+        .where(Agent.proof_due_at <= now, is_checkable, Agent.admission == Admission.ADMITTED)
         .order_by(Agent.proof_due_at)
         .limit(limit)
     )

@@ -16,10 +16,12 @@ from a2a.database import Database
 from a2a.errors import A2AError, AddressRefused, CardRefused, TransportError
 from coordinator.clock import Now
 from coordinator.health.audit import Actor
+from coordinator.health.probes import Probed
 from coordinator.registry.admission import Policy, is_valid
 from coordinator.registry.arrival import Entry, JoinRules, TakenIn, take_in
-from coordinator.registry.card_urls import ITSELF, card_url_of, check_advertised
+from coordinator.registry.card_urls import ITSELF, card_url_of, check_advertised, check_no_way_back
 from coordinator.registry.errors import CardRejected, JoinRefused, RegistryBusy
+from coordinator.registry.mailbox import BringingCard, Joined, checked_card, take_in_card
 from coordinator.registry.origin import is_same_server
 from coordinator.registry.signatures import Signatures
 from coordinator.registry.store import AgentRow, Arrival, find_known
@@ -95,16 +97,31 @@ class Registry:
         entry = Entry(
             arrival,
             joining.actor,
-            is_registration=True,
             has_token=has_token,
             brings_back=joining.brings_back,
             previous_id=joining.previous_id if has_moved else None,
         )
         return await self._take_in(entry)
 
-    async def card_seen(self, agent_id: str, fetched: FetchedCard) -> str | None:
+    async def register_card(self, wish: BringingCard) -> Joined:
+        """The same for an agent that fetches its requests.
+
+        Raises CardRejected, InboxRefused, JoinRefused, RegistryBusy and RegistryFull."""
+        has_token = self.check_token(wish.token)
+        card = checked_card(wish.card)
+        async with self._turn():
+            signed_by = await self._signatures.signer_of("inbox", card)
+
+        def change(connection: Connection) -> Joined:
+            return take_in_card(
+                connection, wish, card, signed_by, self._rules, self._now(), has_token=has_token
+            )
+
+        return await self._database.write(change)
+
+    async def card_seen(self, probed: Probed, fetched: FetchedCard) -> str | None:
         """A probe has got a card that may be another than before; why it cannot be used, or None."""
-        known = await self._database.read(partial(find_known, agent_id=agent_id))
+        known = await self._database.read(partial(find_known, agent_id=probed.agent_id))
         if known is None or known.removed_at is not None:
             return None
         assert fetched.card is not None
@@ -114,7 +131,7 @@ class Registry:
             arrival = await self._arrival(known.card_url, fetched.card, fetched.etag)
         except CardRejected as exc:
             return f"its card has changed and cannot be used: {exc.why}"
-        await self._take_in(Entry(arrival, Actor.COORDINATOR))
+        await self._take_in(Entry(arrival, Actor.COORDINATOR, probed))
         return None
 
     def check_token(self, token: str | None) -> bool:
@@ -154,7 +171,8 @@ class Registry:
             interface = choose_interface(card)
         except CardRefused as exc:
             raise CardRejected(card_url, f"{exc.detail}.") from exc
-        check_advertised(card_url, interface.url, self._own_url)
+        check_advertised(card_url, interface.url)
+        check_no_way_back(card, card_url, self._own_url)
         await self._reach(card_url, interface.url)
         return Arrival(card_url, card, etag, interface, await self._signatures.signer_of(card_url, card))
 
@@ -184,6 +202,8 @@ class Registry:
         known = await self._database.read(partial(find_known, agent_id=joining.previous_id))
         if known is None or known.removed_at is not None or known.card_url == card_url:
             return False
+        if known.inbox_digest is not None and not joining.is_vouched:
+            raise CardRejected(card_url, f"the agent {known.id} is another, which fetches its requests.")
         if not has_token and await self._answers(known):
             raise CardRejected(
                 card_url,

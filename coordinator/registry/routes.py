@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from a2a.card_types import AgentInterface
 from a2a.deduplication import memory_id_of
 from models.base import DEFAULT_TENANT
-from models.states import HealthState
+from models.states import Admission, HealthState
 from models.tables import Agent, AgentSkill
 
 # A skill with this tag does what should not be done by two agents.
@@ -24,7 +24,8 @@ class Route:
     `running` and `capacity` are what its heartbeats say; `memory_id` names its memory of messages where it
     deduplicates them (docs/extensions/deduplication.md); `no_failover`: the skill's card says so in a tag.
     `weight` is the percentage of sessions that a canary gets, 100 for every other agent; `is_compared`: there
-    is a canary among the agents with the skill, so that their calls are counted.
+    is a canary among the agents with the skill, so that their calls are counted. `is_held`: an operator has
+    to look at it before it is called.
     """
 
     agent_id: str
@@ -44,6 +45,7 @@ class Route:
     weight: int = 100
     is_compared: bool = False
     has_failed_calls: bool = False
+    is_held: bool = False
 
 
 def list_routes(connection: Connection, skill_id: str) -> list[Route]:
@@ -89,4 +91,5 @@ def _route(row: Any, *, is_compared: bool) -> Route:
         weight=row.weight,
         is_compared=is_compared,
         has_failed_calls=row.call_failures > 0,
+        is_held=row.admission == Admission.HELD,
     )

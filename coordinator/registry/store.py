@@ -10,7 +10,7 @@ from a2a.types import Json
 from coordinator.health.audit import Actor, note
 from coordinator.registry.admission import Standing
 from coordinator.registry.errors import AgentNotFound, ReportNotFound
-from models.base import DEFAULT_TENANT
+from models.base import DEFAULT_TENANT, storable
 from models.ids import new_id
 from models.states import HealthState, Proof
 from models.tables import Agent, AgentReport, AgentSkill, HealthCheck
@@ -21,13 +21,16 @@ KEPT_REPORTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A card as it was fetched and checked: the interface that is called, and the key that signed it."""
+    """A card as it was fetched and checked: the interface that is called, and the key that signed it. The
+    last two are those of an agent that has brought its card, to fetch its requests."""
 
     card_url: str
     card: AgentCard
     etag: str | None
     interface: AgentInterface
     signed_by: str | None
+    agent_id: str | None = None
+    inbox_digest: str | None = None
 
 
 def find_known(
@@ -50,7 +53,7 @@ def count_agents(connection: Connection) -> int:
 def add_agent(
     connection: Connection, arrival: Arrival, standing: Standing, proof: Proof, now: datetime
 ) -> str:
-    agent_id = new_id("agent")
+    agent_id = arrival.agent_id or new_id("agent")
     values = _card_values(arrival) | {
         "admission": standing.admission,
         "held_for": standing.held_for,
@@ -97,7 +100,8 @@ def _card_values(arrival: Arrival) -> dict[str, Json]:
         "description": card.description,
         "version": card.version,
         "card": card.to_json(),
-        "streaming": bool(card.capabilities.streaming),
+        "inbox_digest": arrival.inbox_digest,
+        "streaming": bool(card.capabilities.streaming) and arrival.inbox_digest is None,
     }
 
 
@@ -105,7 +109,9 @@ def _replace_skills(connection: Connection, agent_id: str, card: AgentCard) -> N
     connection.execute(delete(AgentSkill).where(AgentSkill.agent_id == agent_id))
     skills = [_skill_row(agent_id, card, index) for index in range(len(card.skills))]
     if skills:
-        connection.execute(insert(AgentSkill), list({row["skill_id"]: row for row in skills}.values()))
+        connection.execute(
+            insert(AgentSkill), list({storable(row["skill_id"]): row for row in skills}.values())
+        )
 
 
 def _skill_row(agent_id: str, card: AgentCard, index: int) -> dict[str, Json]:

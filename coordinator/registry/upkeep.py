@@ -11,12 +11,15 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from a2a.database import Database
 from coordinator.clock import Now
+from coordinator.health.absence import take_absent_down
 from coordinator.health.deep import DeepProber
 from coordinator.health.duty import give_up_duty, take_duty
 from coordinator.health.probes import Prober
 from coordinator.health.record import forget_older_than
 from coordinator.registry.canary import Rules, roll_back_canaries
+from coordinator.registry.inbox import forget_requests
 from coordinator.registry.proving import Prover
+from coordinator.registry.withdrawal import withdraw_lost
 
 log = structlog.get_logger(__name__)
 
@@ -27,13 +30,13 @@ DUTY_LEASE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """`prover` and `deep` are None where agents are used unproven."""
+    """`prover` is None where agents are used unproven."""
 
     database: Database
     owner: str
     prober: Prober
     prover: Prover | None
-    deep: DeepProber | None
+    deep: DeepProber
     canaries: Rules
     history_days: int
     now: Now
@@ -44,11 +47,12 @@ class Upkeep:
         # Sweeps may overlap: each claims its agents, so a slow agent does not hold up the next sweep.
         often = {"trigger": "interval", "max_instances": 20, "coalesce": True}
         scheduler.add_job(self._on_duty(self.prober.sweep), seconds=1, **often)
-        if self.prover is not None and self.deep is not None:
+        if self.prover is not None:
             scheduler.add_job(self._on_duty(self.prover.sweep), seconds=2, **often)
-            scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
+        scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
+        scheduler.add_job(self._on_duty(self.note_absences), seconds=1, **often)
         scheduler.add_job(self._on_duty(self.judge_canaries), seconds=2, **often)
-        scheduler.add_job(self._on_duty(self.prune), hours=1, **often)
+        scheduler.add_job(self._on_duty(self.prune), minutes=10, **often)
         scheduler.start()
         try:
             yield
@@ -70,7 +74,16 @@ class Upkeep:
         for agent_id in await self.database.write(judge):
             log.warning("canary.rolled_back", agent_id=agent_id)
 
+    async def note_absences(self) -> None:
+        for agent_id in await self.database.write(partial(take_absent_down, now=self.now())):
+            log.info("agent.away", agent_id=agent_id)
+
     async def prune(self) -> None:
-        """Forget the history that is older than the setting."""
-        oldest = self.now() - timedelta(days=self.history_days)
+        """Forget the history that is older than the setting, agents gone for longer, and requests of inboxes
+        that are over."""
+        now = self.now()
+        await self.database.write(partial(forget_requests, now=now))
+        oldest = now - timedelta(days=self.history_days)
         await self.database.write(partial(forget_older_than, before=oldest))
+        if lost := await self.database.write(partial(withdraw_lost, before=oldest, now=now)):
+            log.info("agents.lost", count=lost)

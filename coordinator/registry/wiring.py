@@ -66,9 +66,10 @@ async def start_registry(
         timeout_s=agents.probe_timeout_s,
         now=now,
     )
-    deep = None
     if prover is not None:
         deep = DeepProber(database, prover.try_agent, interval_s=agents.deep_probe_interval_s, now=now)
+    else:
+        deep = DeepProber(database, _only_steps, interval_s=None, now=now)
     canaries = Rules(agents.canary_margin, agents.canary_min_calls)
     upkeep = Upkeep(database, new_id("upkeep"), prober, prover, deep, canaries, agents.history_days, now)
     await enter(upkeep.running())
@@ -94,6 +95,10 @@ def _trust(agents: AgentSettings) -> TrustStore:
 
 def _words(listed: str) -> list[str]:
     return [word.strip() for word in listed.split(",") if word.strip()]
+
+
+async def _only_steps(_agent_id: str) -> None:
+    """May try an agent here: it is called for nothing else."""
 
 
 def _nothing(_agent_id: str) -> None:

@@ -362,7 +362,7 @@ def test_every_setting_of_an_agent_is_in_the_table_with_its_default_and_in_use()
     for name, field in AgentSettings.model_fields.items():
         if isinstance(field.default, int | float | str) and not isinstance(field.default, bool):
             assert type(field.default)(rows[name.upper()]) == field.default
-        assert name == "coordinator_url" or f"{name.upper()}=" in SHELL["settings"]
+        assert name.startswith("coordinator_") or f"{name.upper()}=" in SHELL["settings"]
 
 
 @contextmanager

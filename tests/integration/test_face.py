@@ -148,7 +148,7 @@ async def test_a_cancellation_while_the_task_is_being_made_reaches_it(
         database=database,
         registry=unused,
         prover=None,
-        executor=Executor(intake, unused, unused, Wakeups(), Wakeups(), unused),
+        executor=Executor(intake, unused, unused, Wakeups(), Wakeups(), unused, unused),
         catalog=unused,
         settings=settings_for(database_url),
         now=utc_now,

@@ -129,6 +129,8 @@ def test_an_operator_holds_an_agent_that_was_admitted(coordinator: Coordinator) 
     assert held["health"]["state"] == "quarantined"
     assert held["health"]["reason"] == "held: an operator holds it"
     assert join(coordinator, url).json()["health"]["state"] == "quarantined", "it cannot free itself"
+    joined = join(coordinator, url, join_token=TOKEN).json()
+    assert joined["health"]["state"] == "quarantined", "agents show their token whenever they start"
 
 
 # Cards that change
@@ -220,10 +222,13 @@ def test_where_strangers_are_quarantined_a_move_needs_a_token_or_an_operator(dat
             _, old_url = served(Coordinator(coordinator.url, there))
             agent_id = join(coordinator, old_url, join_token=TOKEN).json()["id"]
         _, new_url = served(coordinator)
-        assert (
-            "another server" in join(coordinator, new_url, agent_id=agent_id).json()["admission"]["held_for"]
-        )
-        assert state(coordinator, agent_id) == "quarantined"
+        stranger = join(coordinator, new_url, agent_id=agent_id).json()
+        assert stranger["id"] != agent_id, "who only says so does not get the agent's id and its work"
+        assert stranger["admission"]["held_for"] == "it joined without a join token"
+        assert agent(coordinator, agent_id)["url"] == old_url
+        assert agent(coordinator, agent_id)["admission"]["state"] == "admitted"
+        moved = join(coordinator, served(coordinator)[1], agent_id=agent_id, join_token=TOKEN).json()
+        assert (moved["id"], moved["health"]["state"]) == (agent_id, "up")
 
 
 def test_an_operator_moves_an_agent(coordinator: Coordinator) -> None:

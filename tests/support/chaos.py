@@ -20,7 +20,7 @@ from a2a.client import FetchedCard, fetch_card
 from a2a.database import Database
 from a2a.settings import AgentSettings as AgentProcessSettings
 from coordinator.executor.history import FOREIGN_KINDS
-from coordinator.health.probes import Prober
+from coordinator.health.probes import Probed, Prober
 from coordinator.registry.store import Arrival, change_agent
 from coordinator.settings import AgentSettings, Settings, StepSettings, TaskSettings
 from coordinator.wiring import Executor, start_executor
@@ -176,7 +176,7 @@ class Coordinator:
             await loop.create_future()
 
 
-async def ignored(_agent_id: str, _fetched: FetchedCard) -> str | None:
+async def ignored(_probed: Probed, _fetched: FetchedCard) -> str | None:
     """The cards here never change."""
     return None
 

@@ -154,5 +154,36 @@ def test_a_failed_conformance_run_quarantines_and_a_good_one_frees() -> None:
     assert failed == Health(HealthState.QUARANTINED)
 
 
+def test_a_good_run_that_ends_after_a_good_bye_does_not_undo_it() -> None:
+    draining = Health(HealthState.DRAINING)
+    assert observe(draining, Evidence.CONFORMANCE, ok=True) == draining
+
+
 def test_an_agent_in_quarantine_that_says_good_bye_stays_there() -> None:
     assert drain(Health(HealthState.QUARANTINED)).state is HealthState.QUARANTINED
+
+
+def test_an_absence_takes_down_at_once_and_a_visit_brings_back_what_was() -> None:
+    for health in (Health(HealthState.UP), Health(HealthState.DEGRADED, call_failures=2)):
+        away = observe(health, Evidence.VISIT, ok=False)
+        assert away.state is HealthState.DOWN
+        assert observe(away, Evidence.VISIT, ok=True) == health
+
+
+def test_a_visit_changes_nothing_of_an_agent_that_is_there_drained_or_quarantined() -> None:
+    for state in (HealthState.UP, HealthState.DRAINING, HealthState.QUARANTINED):
+        assert observe(Health(state), Evidence.VISIT, ok=True) == Health(state)
+
+
+def test_an_absence_frees_nobody_from_quarantine() -> None:
+    quarantined = Health(HealthState.QUARANTINED)
+    assert observe(quarantined, Evidence.VISIT, ok=False) == quarantined
+
+
+def test_a_visit_does_not_close_the_circuit_breaker() -> None:
+    health = Health(HealthState.UP)
+    for _ in range(3):
+        health = observe(health, Evidence.CALL, ok=False)
+
+    assert observe(health, Evidence.VISIT, ok=True) == health
+    assert observe(observe(health, Evidence.VISIT, ok=False), Evidence.VISIT, ok=True) == health

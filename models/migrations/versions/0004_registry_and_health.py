@@ -15,7 +15,7 @@ depends_on: Sequence[str] | None = None
 
 _AT = models.base.UtcDateTime
 _JSON = models.base.JsonDocument
-_EVIDENCE = "evidence IN ('registration', 'heartbeat', 'probe', 'deep_probe', 'conformance', 'call')"
+_EVIDENCE = "evidence IN ('registration', 'heartbeat', 'probe', 'deep_probe', 'conformance', 'call', 'visit')"
 _OLD_EVIDENCE = "evidence IN ('registration', 'heartbeat', 'probe', 'call')"
 _LOOKED_BY = ("updated_at", "removed_at", "health_since")
 _CHECKS = {
@@ -124,7 +124,7 @@ def downgrade() -> None:
         op.drop_table(table)
     with op.batch_alter_table("task_steps") as batch_op:
         batch_op.drop_column("choice")
-    op.execute("DELETE FROM health_checks WHERE evidence IN ('deep_probe', 'conformance')")
+    op.execute("DELETE FROM health_checks WHERE evidence IN ('deep_probe', 'conformance', 'visit')")
     _replace_evidence(_OLD_EVIDENCE)
     for looked_by in _LOOKED_BY:
         op.drop_index(f"ix_agents_{looked_by}", "agents")
