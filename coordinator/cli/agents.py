@@ -1,19 +1,87 @@
-"""One agent as an operator reads it: how it stands, why, and what its conformance run found against it."""
+"""The commands about agents; one agent as an operator reads it: how it stands, why, and what its conformance
+run found against it."""
 
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from coordinator.cli.calling import Url, call
 from coordinator.cli.client import Coordinator
 from coordinator.cli.errors import CliError, Refused
 from coordinator.cli.plain import command, local_time, one_line, plain
-from coordinator.cli.render import AGENT_STYLES, print_hint, print_line
+from coordinator.cli.render import AGENT_STYLES, make_console, print_agents, print_hint, print_line
 from coordinator.cli.shapes import AgentDetail, Report
 
 ID_PREFIX: Final = "agent_"
 NO_REPORT: Final = "REPORT_NOT_FOUND"
+
+
+agent_commands = typer.Typer(rich_markup_mode=None)
+AgentId = Annotated[str, typer.Argument(metavar="ID", help="The agent's id, or its name if no other has it.")]
+
+
+@agent_commands.command()
+def agents(url: Url = None) -> None:
+    """List the agents with their state and skills."""
+
+    async def body(coordinator: Coordinator) -> None:
+        found = await coordinator.agents()
+        if found:
+            print_agents(make_console(), found)
+        else:
+            print_line(make_console(), "No agents. Register one: parley register URL")
+
+    call(url, body)
+
+
+@agent_commands.command()
+def agent(agent_id: AgentId, url: Url = None) -> None:
+    """Show one agent: how it stands and why, and what its conformance run found against it."""
+    call(url, lambda coordinator: show_agent(coordinator, agent_id, make_console()))
+
+
+@agent_commands.command()
+def admit(agent_id: AgentId, url: Url = None) -> None:
+    """Let an agent get work that is held."""
+
+    async def body(coordinator: Coordinator) -> None:
+        found = await agent_id_of(coordinator, agent_id)
+        print_agents(make_console(), [await coordinator.change_agent(found, is_admitted=True)])
+
+    call(url, body)
+
+
+@agent_commands.command()
+def drain(
+    *,
+    agent_id: AgentId,
+    end: Annotated[bool, typer.Option("--end", help="Give it work again.")] = False,
+    url: Url = None,
+) -> None:
+    """Give an agent no new work; what it works on goes on. It lasts until it is ended."""
+
+    async def body(coordinator: Coordinator) -> None:
+        found = await agent_id_of(coordinator, agent_id)
+        print_agents(make_console(), [await coordinator.change_agent(found, is_drained=not end)])
+
+    call(url, body)
+
+
+@agent_commands.command()
+def register(
+    agent_url: Annotated[str, typer.Argument(metavar="URL", help="Where the agent or its card is.")],
+    url: Url = None,
+) -> None:
+    """Register an agent by its address."""
+
+    async def body(coordinator: Coordinator) -> None:
+        agent = await coordinator.register(agent_url)
+        print_agents(make_console(), [agent])
+
+    call(url, body)
 
 
 async def agent_id_of(coordinator: Coordinator, named: str) -> str:

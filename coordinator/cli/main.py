@@ -1,31 +1,27 @@
 """The commands of `parley`: what can be typed, and what each prints. The work is done beside this file."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
-from pydantic import ValidationError
 
-from coordinator.cli.agents import agent_id_of, show_agent
+from coordinator.cli.agents import agent_commands
+from coordinator.cli.calling import Url, call, cli_settings, leave
 from coordinator.cli.client import Coordinator, NewTask
-from coordinator.cli.errors import CliError, SettingInvalid
+from coordinator.cli.errors import CliError
 from coordinator.cli.files import read_plan, read_uploads
 from coordinator.cli.plain import command, one_line
 from coordinator.cli.render import (
     make_console,
-    print_agents,
     print_files,
     print_hint,
     print_line,
     print_task,
     print_tasks,
 )
-from coordinator.cli.run import INTERRUPTED, Screen, download, run_task
-from coordinator.cli.settings import CliSettings
+from coordinator.cli.run import Screen, download, run_task
 from coordinator.cli.shapes import TERMINAL
 
 TIME_BOX_S: Final = 60.0
@@ -47,49 +43,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(agent_commands)
 new = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(new, name="new", help="Begin something new.")
 
-Url = Annotated[
-    str | None, typer.Option("--url", help="The coordinator's address.", show_default="COORDINATOR_URL")
-]
-AgentId = Annotated[str, typer.Argument(metavar="ID", help="The agent's id, or its name if no other has it.")]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
 Step = Annotated[int | None, typer.Option(help="The step that it is about.", min=1)]
 Out = Annotated[Path, typer.Option(help="Where the files of the result go, in a folder per task.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the task as JSON.")]
-
-
-def _settings() -> CliSettings:
-    try:
-        return CliSettings()
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingInvalid(f"Setting {name}: {one_line(first['msg'])}.") from exc
-
-
-def _exit(command: Callable[[], int | None]) -> None:
-    """Run a command's body and leave with its exit code; an error becomes its sentence."""
-    try:
-        code = command()
-    except CliError as exc:
-        make_console(stderr=True).print(str(exc), style="red", soft_wrap=True)
-        code = exc.exit_code
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    raise typer.Exit(code or 0)
-
-
-def _call(url: str | None, body: Callable[[Coordinator], Awaitable[int | None]]) -> None:
-    """Run a command that talks to the coordinator."""
-
-    async def with_coordinator() -> int | None:
-        address = url if url is not None else str(_settings().coordinator_url)
-        async with Coordinator(address) as coordinator:
-            return await body(coordinator)
-
-    _exit(lambda: asyncio.run(with_coordinator()))
 
 
 def _screen(*, as_json: bool) -> Screen:
@@ -139,11 +100,11 @@ def run(  # noqa: PLR0913 each is an option of the command
             approval=approval,
             priority=priority,
             webhook_url=webhook,
-            files=read_uploads(file or [], max_bytes=_settings().tasks_max_upload_bytes),
+            files=read_uploads(file or [], max_bytes=cli_settings().tasks_max_upload_bytes),
         )
         return await run_task(coordinator, coordinator.create_task(new), _screen(as_json=as_json), out)
 
-    _call(url, body)
+    call(url, body)
 
 
 def _described(description: str | None, plan: dict[str, Any] | None, path: Path | None) -> str:
@@ -173,7 +134,7 @@ def tasks(
         else:
             print_line(make_console(), "No tasks." if status is None else f"No tasks are {status}.")
 
-    _call(url, body)
+    call(url, body)
 
 
 @app.command()
@@ -202,7 +163,7 @@ def task(
                 notices, f"\nresult.md and the files: {command()} task {one_line(task_id)} --out FOLDER"
             )
 
-    _call(url, body)
+    call(url, body)
 
 
 @app.command()
@@ -214,7 +175,7 @@ def cancel(task_id: TaskId, url: Url = None) -> None:
         said = "The task is canceled." if canceled.has_ended else "The task is being canceled."
         print_hint(make_console(), f"{said} Its steps: {command()} task {one_line(task_id)}")
 
-    _call(url, body)
+    call(url, body)
 
 
 @app.command()
@@ -230,7 +191,7 @@ def answer(
         await coordinator.answer(task_id, text, step_number=step)
         print_line(make_console(), "Answered; the task goes on.")
 
-    _call(url, body)
+    call(url, body)
 
 
 @app.command()
@@ -243,7 +204,7 @@ def approve(task_id: TaskId, step: Step = None, url: Url = None) -> None:
             make_console(), f"Approved; the task goes on. Its steps: {command()} task {one_line(task_id)}"
         )
 
-    _call(url, body)
+    call(url, body)
 
 
 @app.command()
@@ -256,68 +217,7 @@ def retry(*, task_id: TaskId, out: Out = RESULTS, as_json: AsJson = False, url: 
     async def body(coordinator: Coordinator) -> int:
         return await run_task(coordinator, coordinator.retry(task_id), _screen(as_json=as_json), out)
 
-    _call(url, body)
-
-
-@app.command()
-def agents(url: Url = None) -> None:
-    """List the agents with their state and skills."""
-
-    async def body(coordinator: Coordinator) -> None:
-        found = await coordinator.agents()
-        if found:
-            print_agents(make_console(), found)
-        else:
-            print_line(make_console(), "No agents. Register one: parley register URL")
-
-    _call(url, body)
-
-
-@app.command()
-def agent(agent_id: AgentId, url: Url = None) -> None:
-    """Show one agent: how it stands and why, and what its conformance run found against it."""
-    _call(url, lambda coordinator: show_agent(coordinator, agent_id, make_console()))
-
-
-@app.command()
-def admit(agent_id: AgentId, url: Url = None) -> None:
-    """Let an agent get work that is held."""
-
-    async def body(coordinator: Coordinator) -> None:
-        found = await agent_id_of(coordinator, agent_id)
-        print_agents(make_console(), [await coordinator.change_agent(found, is_admitted=True)])
-
-    _call(url, body)
-
-
-@app.command()
-def drain(
-    *,
-    agent_id: AgentId,
-    end: Annotated[bool, typer.Option("--end", help="Give it work again.")] = False,
-    url: Url = None,
-) -> None:
-    """Give an agent no new work; what it works on goes on. It lasts until it is ended."""
-
-    async def body(coordinator: Coordinator) -> None:
-        found = await agent_id_of(coordinator, agent_id)
-        print_agents(make_console(), [await coordinator.change_agent(found, is_drained=not end)])
-
-    _call(url, body)
-
-
-@app.command()
-def register(
-    agent_url: Annotated[str, typer.Argument(metavar="URL", help="Where the agent or its card is.")],
-    url: Url = None,
-) -> None:
-    """Register an agent by its address."""
-
-    async def body(coordinator: Coordinator) -> None:
-        agent = await coordinator.register(agent_url)
-        print_agents(make_console(), [agent])
-
-    _call(url, body)
+    call(url, body)
 
 
 @app.command()
@@ -342,11 +242,11 @@ def mailbox(
     from coordinator.cli.mailbox import Bridging, bridge_until_stopped
 
     def body() -> None:
-        coordinator = (url if url is not None else str(_settings().coordinator_url)).rstrip("/")
+        coordinator = (url if url is not None else str(cli_settings().coordinator_url)).rstrip("/")
         bridging = Bridging(agent_url, coordinator, state, capacity, join_token)
         bridge_until_stopped(bridging, make_console())
 
-    _exit(body)
+    leave(body)
 
 
 @app.command()
@@ -365,7 +265,7 @@ def check(
     """
     from coordinator.cli.check import check_and_print
 
-    _exit(lambda: check_and_print(agent_url, time_box, as_json=as_json))
+    leave(lambda: check_and_print(agent_url, time_box, as_json=as_json))
 
 
 @app.command()
@@ -374,12 +274,12 @@ def up() -> None:
     from coordinator.cli.up import start_all
 
     def body() -> int:
-        settings = _settings()
+        settings = cli_settings()
         return start_all(
             Path("Procfile"), settings.database_url, str(settings.coordinator_url), make_console()
         )
 
-    _exit(body)
+    leave(body)
 
 
 @app.command()
@@ -388,9 +288,9 @@ def migrate() -> None:
     from coordinator.cli.up import migrate_database
 
     def body() -> None:
-        print_line(make_console(), f"Database {migrate_database(_settings().database_url)} is up to date.")
+        print_line(make_console(), f"Database {migrate_database(cli_settings().database_url)} is up to date.")
 
-    _exit(body)
+    leave(body)
 
 
 @new.command("agent")
@@ -405,7 +305,7 @@ def new_agent(
         project = scaffold.new_agent(name, folder)
         print_hint(make_console(), f"Made {project}. Serve it: {command()} dev {project / 'agent.py'}")
 
-    _exit(body)
+    leave(body)
 
 
 @app.command()
@@ -416,7 +316,7 @@ def dev(
     """Serve an agent, show what its callers and it say, start again at each change. Ctrl-C stops it."""
     from coordinator.cli.dev import serve_and_reload
 
-    _exit(lambda: serve_and_reload(file, port))
+    leave(lambda: serve_and_reload(file, port))
 
 
 @app.command()
