@@ -58,8 +58,9 @@ def observe(health: Health, evidence: Evidence, *, ok: bool, now: datetime) -> H
 
 def drain(health: Health) -> Health:
     """After the agent's good-bye, or an operator's wish: it gets no more work."""
-    kept = (HealthState.DOWN, HealthState.QUARANTINED)
-    return Health(health.state if health.state in kept else HealthState.DRAINING)
+    if health.state in (HealthState.DOWN, HealthState.QUARANTINED):
+        return health
+    return replace(health, state=HealthState.DRAINING, failures=0, successes=0)
 
 
 def try_again(health: Health) -> Health:

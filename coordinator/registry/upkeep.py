@@ -1,6 +1,7 @@
 """What is done for the registry on a schedule (APScheduler), by one of the coordinators on a database."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,29 +44,34 @@ class Upkeep:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        scheduler = AsyncIOScheduler(timezone="UTC")
+        scheduler, jobs = AsyncIOScheduler(timezone="UTC"), _Jobs()
         # Sweeps may overlap: each claims its agents, so a slow agent does not hold up the next sweep.
         often = {"trigger": "interval", "max_instances": 20, "coalesce": True}
-        scheduler.add_job(self._on_duty(self.prober.sweep), seconds=1, **often)
+        scheduler.add_job(self._on_duty(jobs, self.prober.sweep), seconds=1, **often)
         if self.prover is not None:
-            scheduler.add_job(self._on_duty(self.prover.sweep), seconds=2, **often)
-        scheduler.add_job(self._on_duty(self.deep.sweep), seconds=2, **often)
-        scheduler.add_job(self._on_duty(self.note_absences), seconds=1, **often)
-        scheduler.add_job(self._on_duty(self.judge_canaries), seconds=2, **often)
-        scheduler.add_job(self._on_duty(self.prune), minutes=10, **often)
+            scheduler.add_job(self._on_duty(jobs, self.prover.sweep), seconds=2, **often)
+        scheduler.add_job(self._on_duty(jobs, self.deep.sweep), seconds=2, **often)
+        scheduler.add_job(self._on_duty(jobs, self.note_absences), seconds=1, **often)
+        scheduler.add_job(self._on_duty(jobs, self.judge_canaries), seconds=2, **often)
+        scheduler.add_job(self._on_duty(jobs, self.prune), minutes=10, **often)
         scheduler.start()
         try:
             yield
         finally:
+            scheduler.pause()
+            await jobs.stop()
             scheduler.shutdown(wait=False)
             give_up = partial(give_up_duty, name=DUTY, owner=self.owner, now=self.now())
             await self.database.write(give_up)
 
-    def _on_duty(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
-        async def run() -> None:
+    def _on_duty(self, jobs: "_Jobs", job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+        async def work() -> None:
             take = partial(take_duty, name=DUTY, owner=self.owner, now=self.now(), lease_s=DUTY_LEASE_S)
             if await self.database.write(take):
                 await job()
+
+        async def run() -> None:
+            await jobs.run(work())
 
         return run
 
@@ -87,3 +93,32 @@ class Upkeep:
         await self.database.write(partial(forget_older_than, before=oldest))
         if lost := await self.database.write(partial(withdraw_lost, before=oldest, now=now)):
             log.info("agents.lost", count=lost)
+
+
+class _Jobs:
+    """What the scheduler has begun: it would log each job that it cancels as a failure."""
+
+    def __init__(self) -> None:
+        self._running: dict[asyncio.Task[None], asyncio.Task[None] | None] = {}
+        self._has_stopped = False
+
+    async def run(self, work: Coroutine[None, None, None]) -> None:
+        if self._has_stopped:
+            work.close()
+            return
+        task = asyncio.create_task(work)
+        self._running[task] = asyncio.current_task()
+        try:
+            await asyncio.wait([task])
+        finally:
+            del self._running[task]
+        if not task.cancelled():
+            task.result()
+
+    async def stop(self) -> None:
+        self._has_stopped = True
+        begun = [task for task in self._running.values() if task is not None]
+        for task in list(self._running):
+            task.cancel()
+        if begun:
+            await asyncio.wait(begun)

@@ -159,6 +159,11 @@ def test_a_good_run_that_ends_after_a_good_bye_does_not_undo_it() -> None:
     assert observe(draining, Evidence.CONFORMANCE, ok=True) == draining
 
 
+def test_a_drain_does_not_close_the_breaker() -> None:
+    assert drain(opened()) == opened()
+    assert drain(called(False, False)).call_failures == 2
+
+
 def test_an_agent_in_quarantine_that_says_good_bye_stays_there() -> None:
     assert drain(Health(HealthState.QUARANTINED)).state is HealthState.QUARANTINED
 
