@@ -120,6 +120,18 @@ def test_a_time_box_that_is_none_is_2(good_url: str) -> None:
     assert parley(good_url, "--time-box", "0").exit_code == 2
 
 
+def interrupted(process: subprocess.Popen[str]) -> str:
+    """What it wrote to stderr until Ctrl-C had ended it. A person presses again where nothing happens: once, on
+    a machine with much to do, the first was not heard."""
+    for timeout_s in (8, 30):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=timeout_s)[1]
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("it did not end")
+
+
 def test_ctrl_c_ends_it_with_130_and_no_traceback() -> None:
     scripted = ScriptedAgent()
     agent = Agent(name="Slow", description="Is slow.", version="1")
@@ -130,7 +142,6 @@ def test_ctrl_c_ends_it_with_130_and_no_traceback() -> None:
             command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             eventually_now(lambda: scripted.started["wait"].is_open, within_s=20)
-            process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=10)
+            stderr = interrupted(process)
     assert process.returncode == 130
     assert "Traceback" not in stderr
