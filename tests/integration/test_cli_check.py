@@ -121,8 +121,8 @@ def test_a_time_box_that_is_none_is_2(good_url: str) -> None:
 
 
 def interrupted(process: subprocess.Popen[str]) -> str:
-    """What it wrote to stderr until Ctrl-C had ended it. A person presses again where nothing happens: once, on
-    a machine with much to do, the first was not heard."""
+    """What it wrote to stderr until Ctrl-C had ended it. A person presses again where nothing happens: on a
+    machine with much to do the first was once not heard."""
     for timeout_s in (8, 30):
         process.send_signal(signal.SIGINT)
         try:
