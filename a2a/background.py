@@ -35,7 +35,7 @@ async def background_loop(loop: Coroutine[None, None, None], *, name: str) -> As
             await task
 
 
-async def every(interval_s: float, work: Callable[[], Awaitable[object]], *, name: str) -> None:
+async def every(interval_s: float, work: Callable[[], Awaitable[None]], *, name: str) -> None:
     """Do the work again and again, with a pause between; a time it fails is logged and not the last."""
     while True:
         await asyncio.sleep(interval_s)

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 from sqlalchemy import Connection, and_, or_, select, update
 
@@ -21,13 +21,17 @@ MAX_PER_SWEEP = 50
 LONGEST_CALL_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """How a real call ended."""
+class Tried(Protocol):
+    """How a real call ended, as this package needs it."""
 
-    ok: bool
-    detail: str
-    latency_ms: float
+    @property
+    def ok(self) -> bool: ...
+
+    @property
+    def detail(self) -> str: ...
+
+    @property
+    def latency_ms(self) -> float: ...
 
 
 # Calls the agent with this id once; None where nothing can be asked of it that does no harm.

@@ -6,7 +6,7 @@ nothing. An agent that said good-bye stays draining until it registers again or 
 
 Failed calls are counted by themselves, for a served card says nothing of them. Three in a row open the
 circuit breaker: the agent is down, and only a call brings it back. After a pause, doubled each time, one is
-tried: a deep probe, or where that cannot be made, the next step.
+tried: a deep probe, or where that cannot be made, the next steps.
 
 An agent that fetches its requests is away when it has not come for longer than it said, and there again with
 its next visit: both are certain, so neither is counted. A visit does not close the circuit breaker.
@@ -64,8 +64,8 @@ def drain(health: Health) -> Health:
 
 
 def try_again(health: Health) -> Health:
-    """The breaker's pause is over and nothing but a step can try the agent: one may, and where it fails the
-    breaker opens again."""
+    """The breaker's pause is over and nothing but steps can try the agent: they may, and the first that fails
+    opens the breaker again."""
     if health.state is not HealthState.DOWN or health.breaker_until is None:
         return health
     return replace(health, state=HealthState.DEGRADED, call_failures=FAILURES_TO_DOWN - 1, breaker_until=None)

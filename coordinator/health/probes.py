@@ -79,11 +79,10 @@ class Prober:
         self._slots = asyncio.Semaphore(MAX_AT_ONCE)
         self._failing_slots = asyncio.Semaphore(MAX_FAILING_AT_ONCE)
 
-    async def sweep(self) -> int:
-        """Probe the agents that are due, at once but bounded; how many they were."""
+    async def sweep(self) -> None:
+        """Probe the agents that are due, at once but bounded."""
         due = await self._database.write(partial(self._claim_due, now=self._now()))
         await asyncio.gather(*(self._probe(agent) for agent in due))
-        return len(due)
 
     def _claim_due(self, connection: Connection, *, now: datetime) -> list[Due]:
         """Mark the due agents as checked in the same statement, so that no other sweep takes them too."""

@@ -82,18 +82,15 @@ def record_goodbye(connection: Connection, agent_id: str, now: datetime) -> bool
     return _drain(connection, agent_id, "the agent said good-bye", Actor.AGENT, now)
 
 
-def record_drain(connection: Connection, agent_id: str, now: datetime, *, is_drained: bool) -> bool:
-    """By an operator: it gets no work, however often it registers, until the operator ends it. False where
-    the agent is unknown."""
-    found = _current(connection, agent_id)
-    if found is None:
-        return False
+def record_drain(connection: Connection, agent_id: str, now: datetime, *, is_drained: bool) -> None:
+    """By an operator: it gets no work, however often it registers, until the operator ends it."""
     connection.execute(update(Agent).where(Agent.id == agent_id).values(is_drained=is_drained))
     if is_drained:
-        return _drain(connection, agent_id, "an operator drains it", Actor.OPERATOR, now)
-    if found[0].state is HealthState.DRAINING:
+        _drain(connection, agent_id, "an operator drains it", Actor.OPERATOR, now)
+        return
+    found = _current(connection, agent_id)
+    if found is not None and found[0].state is HealthState.DRAINING:
         reassess(connection, agent_id, "an operator ended its draining", Actor.OPERATOR, now)
-    return True
 
 
 def reassess(
@@ -112,10 +109,10 @@ def reassess(
 
 
 def allow_a_trial(connection: Connection, agent_id: str, now: datetime) -> None:
-    """The breaker's pause is over, and only a step can try the agent."""
+    """The breaker's pause is over, and only steps can try the agent."""
     found = _current(connection, agent_id)
     if found is not None:
-        detail = "its pause after failed calls is over; one step may try it"
+        detail = "its pause after failed calls is over; steps may try it"
         _set(
             connection,
             agent_id,

@@ -102,7 +102,7 @@ def _new(connection: Connection, entry: Entry, rules: JoinRules, now: datetime) 
     agent_id = add_agent(connection, entry.arrival, standing, proof, now)
     data = _told(entry, standing)
     note(connection, agent_id, "agent.registered", entry.actor, now, **data)
-    return _settle(connection, agent_id, entry, standing, proof, now)
+    return _settle(connection, agent_id, entry, standing, proof, now, is_due=proof is Proof.PENDING)
 
 
 def _returned(
@@ -117,7 +117,7 @@ def _returned(
     columns = _columns(standing, proof, now) | {"is_drained": is_drained, "weight": 100}
     change_agent(connection, known.id, entry.arrival, now, **columns)
     note(connection, known.id, "agent.returned", entry.actor, now, **_told(entry, standing))
-    return _settle(connection, known.id, entry, standing, proof, now)
+    return _settle(connection, known.id, entry, standing, proof, now, is_due=proof is Proof.PENDING)
 
 
 def _known(
@@ -186,7 +186,7 @@ def _settle(
     proof: Proof,
     now: datetime,
     *,
-    is_due: bool | None = None,
+    is_due: bool,
 ) -> TakenIn:
     """Its health after that: a card that was fetched a moment ago is as good as a probe."""
     detail = _why(standing, proof)
@@ -196,7 +196,6 @@ def _settle(
         state = reassess(connection, agent_id, detail, entry.actor, now)
     if state is HealthState.QUARANTINED:
         set_agent(connection, agent_id, health_reason=detail)
-    is_due = proof is Proof.PENDING if is_due is None else is_due
     return TakenIn(agent_id, is_due and standing.admission is Admission.ADMITTED)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
@@ -77,9 +78,9 @@ def _beside(connection: Connection, agent_id: str, now: datetime) -> Calls:
     return _sum(connection.execute(query).all(), now)
 
 
-def _sum(rows: Sequence[object], now: datetime) -> Calls:
+def _sum(rows: Sequence[Any], now: datetime) -> Calls:
     ok = failed = 0.0
     for row in rows:
-        ok += decayed(row.calls_ok, row.calls_at, now)  # type: ignore[attr-defined]  # rows of two queries
-        failed += decayed(row.calls_failed, row.calls_at, now)  # type: ignore[attr-defined]
+        ok += decayed(row.calls_ok, row.calls_at, now)
+        failed += decayed(row.calls_failed, row.calls_at, now)
     return Calls(ok, failed)

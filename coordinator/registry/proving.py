@@ -14,16 +14,16 @@ import httpx
 import structlog
 from sqlalchemy import Connection, or_, select, update
 
-from a2a.card_types import AgentCard, AgentInterface
+from a2a.card_types import AgentCard
 from a2a.database import Database
 from coordinator.clock import Now
-from coordinator.conformance.call import call_once
+from coordinator.conformance.call import Called, call_once
 from coordinator.conformance.receiver import PushReceiver
 from coordinator.conformance.report import InterfaceFacts, Report, Verdict, best_interface
 from coordinator.conformance.run import check_agent
 from coordinator.health.audit import Actor, note
-from coordinator.health.deep import Tried
 from coordinator.health.record import record
+from coordinator.registry.routes import called_interface
 from coordinator.registry.store import find_known, save_report, set_agent
 from models.states import Admission, Evidence, HealthState, Proof
 from models.tables import Agent, AgentReport
@@ -99,20 +99,13 @@ class Prover:
         self.due(agent_id)
         await self.wait(agent_id, timeout_s=timeout_s)
 
-    async def try_agent(self, agent_id: str) -> Tried | None:
+    async def try_agent(self, agent_id: str) -> Called | None:
         """One real call, for a deep probe; None where nothing can be asked of it that does no harm."""
         row = await self._database.read(partial(find_known, agent_id=agent_id))
         if row is None or row.inbox_digest is not None:
             return None
-        interface = AgentInterface(
-            url=row.url,
-            protocol_binding=row.protocol_binding,
-            protocol_version=row.protocol_version,
-            tenant=row.interface_tenant,
-        )
         card = AgentCard.model_validate(row.card)
-        called = await call_once(self._http, card, interface, timeout_s=self._rules.time_box_s)
-        return Tried(called.ok, called.detail, called.latency_ms) if called is not None else None
+        return await call_once(self._http, card, called_interface(row), timeout_s=self._rules.time_box_s)
 
     async def close(self) -> None:
         """What is not ended is done again after the restart."""

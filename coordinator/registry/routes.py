@@ -63,6 +63,16 @@ def list_routes(connection: Connection, skill_id: str) -> list[Route]:
     return [_route(row, is_compared=is_compared) for row in rows]
 
 
+def called_interface(row: Any) -> AgentInterface:
+    """The interface of an agent's row that is called."""
+    return AgentInterface(
+        url=row.url,
+        protocol_binding=row.protocol_binding,
+        protocol_version=row.protocol_version,
+        tenant=row.interface_tenant,
+    )
+
+
 def _route(row: Any, *, is_compared: bool) -> Route:
     capabilities = row.card.get("capabilities") or {}
     load = row.load or {}
@@ -71,12 +81,7 @@ def _route(row: Any, *, is_compared: bool) -> Route:
         agent_id=row.id,
         name=row.name,
         card_url=row.card_url,
-        interface=AgentInterface(
-            url=row.url,
-            protocol_binding=row.protocol_binding,
-            protocol_version=row.protocol_version,
-            tenant=row.interface_tenant,
-        ),
+        interface=called_interface(row),
         streaming=row.streaming,
         # What was seen to work counts more than what the card promises.
         pushes=bool(facts.get("pushes", capabilities.get("pushNotifications"))),
